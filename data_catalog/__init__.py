@@ -1,0 +1,24 @@
+"""The contract between pipeline and trainer: catalog entries, the store's layout, and the judge of both."""
+
+from data_catalog.catalog import Catalog
+from data_catalog.conformance import check_entry, check_store, parse_entry
+from data_catalog.errors import ConformanceError, InputError
+from data_catalog.problem import Problem
+from data_catalog.schema import Box, Derived, Entry, Kind, Role, Source, Variable
+
+__all__ = [
+    "Box",
+    "Catalog",
+    "ConformanceError",
+    "Derived",
+    "Entry",
+    "InputError",
+    "Kind",
+    "Problem",
+    "Role",
+    "Source",
+    "Variable",
+    "check_entry",
+    "check_store",
+    "parse_entry",
+]

@@ -1,0 +1,117 @@
+"""``python -m data_catalog list | show NAME | check NAME``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from data_catalog import command_line
+from data_catalog.catalog import Catalog
+from data_catalog.errors import ConformanceError, InputError
+from data_catalog.schema import Entry, Variable
+
+app = typer.Typer(help="Prepared datasets: what exists, and whether it keeps to the contract.", no_args_is_help=True)
+
+CatalogOption = Annotated[
+    Path | None, typer.Option("--catalog", help="Folder of entries [$TRACEMILL_CATALOG, then data_catalog/entries].")
+]
+
+
+@app.command("list")
+def list_entries(catalog: CatalogOption = None) -> None:
+    """Lists all datasets."""
+    opened = Catalog(catalog)
+    table = Table("name", "kind", "dimensions", "variables", "splits", "derived", box=None, pad_edge=False)
+    broken = []
+    for name in opened.names():
+        try:
+            entry = opened.read(name)
+        except ConformanceError as error:
+            broken.append(str(error))
+            continue
+        table.add_row(
+            name,
+            entry.kind,
+            _dimensions(entry),
+            " ".join(_payload(entry)),
+            " ".join(entry.splits) or "-",
+            " ".join(entry.derived) or "-",
+        )
+    if not table.row_count and not broken:
+        print(f"no datasets in {opened.folder}; `python -m pipeline convert` makes one.")
+        return
+    Console(soft_wrap=True).print(table)
+    if broken:
+        raise InputError("\n".join(broken))
+
+
+@app.command()
+def show(
+    name: str,
+    catalog: CatalogOption = None,
+    json: Annotated[bool, typer.Option("--json", help="The entry itself.")] = False,
+) -> None:
+    """Shows one dataset."""
+    entry = Catalog(catalog).read(name)
+    if json:
+        print(entry.model_dump_json(indent=2, exclude_none=True))
+        return
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{entry.name}: {entry.kind}, revision {entry.revision}, {entry.created:%Y-%m-%d %H:%M %Z}")
+    console.print(f"store: {entry.url}")
+    console.print(f'open:  xarray.open_zarr("{entry.url}")')
+    table = Table("variable", "role", "dimensions", "shape", "dtype", "chunk", "shard", "units", box=None)
+    for path, variable in _all_variables(entry).items():
+        table.add_row(
+            path,
+            variable.role,
+            ", ".join(variable.dims),
+            _times(variable.shape),
+            variable.dtype,
+            _times(variable.chunk_shape),
+            _times(variable.shard_shape),
+            variable.units or "-",
+        )
+    console.print(table)
+    for split, boxes in entry.splits.items():
+        ranges = "; ".join(", ".join(f"{dim} {a}:{b}" for dim, (a, b) in box.items()) or "all" for box in boxes)
+        console.print(f"split {split}: {ranges}")
+    for source in entry.sources:
+        console.print(f"source: {source.url} ({source.nbytes} bytes, {source.trace_count} traces)")
+    for warning in entry.warnings:
+        console.print(f"warning: {warning}")
+
+
+@app.command()
+def check(name: str, catalog: CatalogOption = None) -> None:
+    """Judges an entry and its store against SPEC.md; every problem is listed."""
+    entry = Catalog(catalog).open(name)
+    print(f"{name}: {len(_all_variables(entry))} variables keep to SPEC.md {entry.spec_version}")
+
+
+def _all_variables(entry: Entry) -> dict[str, Variable]:
+    derived = {
+        f"derived/{derived_id}/{name}": variable
+        for derived_id, group in entry.derived.items()
+        for name, variable in group.variables.items()
+    }
+    return entry.variables | derived
+
+
+def _payload(entry: Entry) -> list[str]:
+    return [name for name, variable in entry.variables.items() if variable.role != "coordinate"]
+
+
+def _dimensions(entry: Entry) -> str:
+    main = entry.variables[entry.main_variable]
+    return ", ".join(f"{dim} {size}" for dim, size in zip(main.dims, main.shape, strict=True))
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+if __name__ == "__main__":
+    command_line.run(app, name="python -m data_catalog")

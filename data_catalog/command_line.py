@@ -1,0 +1,28 @@
+"""How every command of the project starts and fails: a sentence on stderr, and an exit status that means something."""
+
+import os
+import sys
+
+import typer
+
+from data_catalog.errors import InputError
+
+STATUS_WRONG_INPUT = 2
+
+
+def run(app: typer.Typer, *, name: str) -> None:
+    """Runs a typer application; exits 0 when done, 1 when failed, 2 when the input or the call is wrong.
+
+    Args:
+        app: The commands.
+        name: Program name for the help text, e.g. ``python -m pipeline``.
+    """
+    try:
+        app(prog_name=name)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(STATUS_WRONG_INPUT)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); Python would complain again while flushing at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
