@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from data_catalog import command_line
@@ -42,7 +41,7 @@ def list_entries(catalog: CatalogOption = None) -> None:
     if not table.row_count and not broken:
         print(f"no datasets in {opened.folder}; `python -m pipeline convert` makes one.")
         return
-    Console(soft_wrap=True).print(table)
+    command_line.console().print(table)
     if broken:
         raise InputError("\n".join(broken))
 
@@ -58,7 +57,7 @@ def show(
     if json:
         print(entry.model_dump_json(indent=2, exclude_none=True))
         return
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = command_line.console()
     console.print(f"{entry.name}: {entry.kind}, revision {entry.revision}, {entry.created:%Y-%m-%d %H:%M %Z}")
     console.print(f"store: {entry.url}")
     console.print(f'open:  xarray.open_zarr("{entry.url}")')

@@ -4,10 +4,18 @@ import os
 import sys
 
 import typer
+from rich.console import Console
 
 from data_catalog.errors import InputError
 
 STATUS_WRONG_INPUT = 2
+
+
+def console() -> Console:
+    """Where a command prints: as wide as the terminal, and wide enough for tables where there is none."""
+    terminal = Console()
+    width = None if terminal.is_terminal else 200
+    return Console(width=width, soft_wrap=True, highlight=False, markup=False)
 
 
 def run(app: typer.Typer, *, name: str) -> None:

@@ -54,3 +54,8 @@ def file_header_path(source_index: int) -> str:
 def residue_path(variable: str) -> str:
     """Path of a variable's residue words, relative to the store's root."""
     return f"{RESIDUE_GROUP}/{variable}"
+
+
+def label_traces_path(variable: str) -> str:
+    """Path of a label's own trace numbers, on the dimensions of ``live``, relative to the store's root."""
+    return f"{SOURCE_GROUP}/{variable}_trace_number"

@@ -1,0 +1,133 @@
+"""Dask, and nothing else, runs the work: on threads, on a LocalCluster, or at a scheduler's address."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
+
+import dask
+from distributed import Client, LocalCluster, as_completed
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from data_catalog import InputError
+
+Item = TypeVar("Item")
+
+THREADS = "threads"
+LOOPBACK = "127.0.0.1"
+CONNECT_TIMEOUT_S = 10
+TASKS_IN_FLIGHT_PER_THREAD = 2
+"""Enough that no thread waits for the client; the client and the scheduler never hold the whole task list."""
+
+CONSOLE = Console(stderr=True)
+
+
+@contextmanager
+def dask_client(*, scheduler: str | None, workers: int, memory: str) -> Iterator[Client]:
+    """A client, and the cluster behind it where there is none yet.
+
+    Args:
+        scheduler: An address such as ``tcp://host:8786``; ``threads`` for threads of this process; None for a
+            LocalCluster.
+        workers: Worker processes of the LocalCluster, one thread each, or the number of threads.
+        memory: Memory limit of a worker process, e.g. ``2GiB``.
+
+    Raises:
+        InputError: If no scheduler answers at the address.
+    """
+    if scheduler not in {None, THREADS}:
+        with _connected(scheduler) as client:
+            yield client
+        return
+    in_processes = scheduler is None
+    # Servers of ours are reachable from this machine only; worker processes never outlive a crashed parent.
+    settings = {
+        "distributed.dashboard.link": f"http://{LOOPBACK}:{{port}}/status",
+        "distributed.worker.daemon": True,
+        "distributed.comm.timeouts.connect": f"{CONNECT_TIMEOUT_S}s",
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=workers if in_processes else 1,
+            threads_per_worker=1 if in_processes else workers,
+            processes=in_processes,
+            memory_limit=memory if in_processes else None,
+            host=LOOPBACK if in_processes else None,
+            dashboard_address=f"{LOOPBACK}:0",
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[Client]:
+    try:
+        client = Client(address, timeout=CONNECT_TIMEOUT_S)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with `dask scheduler`, "
+            "or leave --scheduler out to work on this machine."
+        ) from None
+    with client:
+        yield client
+
+
+def run_windowed(
+    client: Client, function: Callable[[Any, Item], Any], items: Sequence[Item], *, shared: Any
+) -> Iterator[tuple[Item, Any]]:
+    """Runs ``function(shared, item)`` for each item, a sliding window of tasks at a time.
+
+    Args:
+        client: Where to run.
+        function: A module-level function; it may run twice, and must give the same result.
+        items: Small picklable values.
+        shared: Sent once and passed by reference.
+
+    Yields:
+        Items with their results, as they are done.
+
+    Raises:
+        Whatever a task raises; the rest is cancelled.
+    """
+    reference = client.scatter(shared, hash=False, broadcast=True)
+    window = TASKS_IN_FLIGHT_PER_THREAD * max(1, sum(client.nthreads().values()))
+    waiting = iter(items)
+    in_flight: dict[Any, Item] = {}
+
+    def submit(batch: Iterable[Item]) -> list[Any]:
+        futures = {client.submit(function, reference, item, pure=False): item for item in batch}
+        in_flight.update(futures)
+        return list(futures)
+
+    running = as_completed(submit(islice(waiting, window)))
+    try:
+        for future in running:
+            item = in_flight.pop(future)
+            result = future.result()
+            future.release()
+            running.update(submit(islice(waiting, 1)))
+            yield item, result
+    finally:
+        client.cancel(list(in_flight))
+
+
+@contextmanager
+def progress_bar(description: str, *, total_nbytes: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr with bytes, rate and time left.
+
+    Yields:
+        A function to call with the bytes that were done.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=CONSOLE) as progress:
+        task = progress.add_task(description, total=total_nbytes)
+        yield lambda nbytes: progress.update(task, advance=nbytes)

@@ -1,0 +1,96 @@
+"""What is in a file, what is odd, and which conversion would fit: for people as a table, for machines as JSON."""
+
+from typing import Any
+
+import numpy as np
+from distributed import Client
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.coordinates import map_coordinates, sample_axis
+from pipeline.geometry import Geometry, resolve_geometry
+from pipeline.recipe import HeaderBytes
+from pipeline.scan import TraceIndex, scan
+from pipeline.survey import Survey
+
+
+def inspect_survey(survey: Survey, *, header_bytes: HeaderBytes, client: Client) -> dict[str, Any]:
+    """Reads all headers and says what they hold, as JSON values.
+
+    Args:
+        survey: Files of one survey.
+        header_bytes: Where the geometry's words are.
+        client: Where the headers are read.
+    """
+    index = scan(survey, header_bytes=header_bytes, client=client)
+    geometry = resolve_geometry(index)
+    first = survey.files[0]
+    samples, sample_warnings = sample_axis(first, index, domain="time")
+    _, map_warnings = map_coordinates(geometry, index, feet=first.feet)
+    return {
+        "files": [
+            {
+                "url": file.url,
+                "nbytes": file.nbytes,
+                "traces": file.trace_count,
+                "samples_per_trace": file.sample_count,
+                "sample_interval_us": file.sample_interval_us,
+                "sample_format": f"{file.format_code} ({file.sample_format.name})",
+                "byte_order": file.byte_order,
+                "revision": file.revision_major,
+            }
+            for file in survey.files
+        ],
+        "kind": geometry.kind.value,
+        "reasons": list(geometry.reasons),
+        "axes": {
+            axis.name: {"size": axis.size, "first": axis.values[0].item(), "last": axis.values[-1].item()}
+            for axis in (*geometry.axes, samples)
+        },
+        "header_words": _ranges(index, header_bytes),
+        "odd": [
+            *(f"{file.url}: {oddity}" for file in survey.files for oddity in file.oddities),
+            *sample_warnings,
+            *map_warnings,
+            *_holes(geometry),
+        ],
+    }
+
+
+def print_inspection(found: dict[str, Any], *, name: str, console: Console) -> None:
+    """Prints what ``inspect_survey`` found, and the command that would convert it."""
+    for file in found["files"]:
+        console.print(
+            f"{file['url']}: {file['nbytes']} bytes, {file['traces']} traces of "
+            f"{file['samples_per_trace']} samples at {file['sample_interval_us'] / 1000:g} ms, "
+            f"format {file['sample_format']}, {file['byte_order']} endian, revision {file['revision']}"
+        )
+    table = Table("header word", "first byte", "least", "greatest", "distinct", box=None)
+    for word, summary in found["header_words"].items():
+        table.add_row(word, *(str(summary[key]) for key in ("first_byte", "least", "greatest", "distinct")))
+    console.print(table)
+    for reason in found["reasons"]:
+        console.print(f"  {reason}")
+    axes = ", ".join(f"{axis} {found['axes'][axis]['size']}" for axis in found["axes"])
+    console.print(f"kind: {found['kind']} ({axes})")
+    for oddity in found["odd"]:
+        console.print(f"odd: {oddity}")
+    paths = " ".join(file["url"] for file in found["files"][:3]) + (" ..." if len(found["files"]) > 3 else "")
+    console.print(f"convert it: python -m pipeline convert {paths} --name {name} --out {name}.zarr")
+
+
+def _ranges(index: TraceIndex, header_bytes: HeaderBytes) -> dict[str, dict[str, int]]:
+    return {
+        name: {
+            "first_byte": first_byte,
+            "least": int(index[name].min()),
+            "greatest": int(index[name].max()),
+            "distinct": int(np.unique(index[name]).size),
+        }
+        for name, first_byte in header_bytes.model_dump().items()
+    }
+
+
+def _holes(geometry: Geometry) -> list[str]:
+    empty = int((geometry.trace_number < 0).sum())
+    return [f"{empty} of {geometry.trace_number.size} grid cells hold no trace"] if empty else []

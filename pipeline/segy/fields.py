@@ -1,0 +1,115 @@
+"""Where words lie in SEG-Y headers: tables after SEG-Y revision 2.1 (SEG, 2023), byte positions counted from 1."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TEXT_HEADER_NBYTES = 3200
+BINARY_HEADER_NBYTES = 400
+FILE_HEADER_NBYTES = TEXT_HEADER_NBYTES + BINARY_HEADER_NBYTES
+TRACE_HEADER_NBYTES = 240
+
+END_OF_TEXT_STANZA = "((SEG:ENDTEXT))"
+"""Ends the extended text headers where their count is given as -1; compared without blanks, in capitals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A header word.
+
+    Attributes:
+        first_byte: Position of its first byte, from 1: in the file for the binary header, in the trace header else.
+        dtype: NumPy data type without byte order, e.g. ``i2``.
+    """
+
+    first_byte: int
+    dtype: str
+
+    @property
+    def nbytes(self) -> int:
+        """Width in bytes."""
+        return np.dtype(self.dtype).itemsize
+
+
+BINARY_FIELDS = {
+    "sample_interval_us": Field(3217, "i2"),
+    "sample_count": Field(3221, "u2"),
+    "sample_format": Field(3225, "i2"),
+    "measurement_system": Field(3255, "i2"),
+    "extended_sample_count": Field(3269, "i4"),
+    "revision_major": Field(3501, "u1"),
+    "extended_text_header_count": Field(3505, "i2"),
+    "extra_trace_header_count": Field(3507, "i2"),
+}
+
+TRACE_FIELDS = {
+    "cdp": Field(21, "i4"),
+    "trace_identification": Field(29, "i2"),
+    "offset": Field(37, "i4"),
+    "coordinate_scalar": Field(71, "i2"),
+    "coordinate_units": Field(89, "i2"),
+    "delay_ms": Field(109, "i2"),
+    "sample_count": Field(115, "u2"),
+    "sample_interval_us": Field(117, "i2"),
+    "cdp_x": Field(181, "i4"),
+    "cdp_y": Field(185, "i4"),
+    "inline": Field(189, "i4"),
+    "crossline": Field(193, "i4"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SampleFormat:
+    """How one sample is written.
+
+    Attributes:
+        name: What people call it.
+        nbytes: Width of a sample.
+        is_ibm: Whether the words are IBM System/360 hexadecimal floats.
+    """
+
+    name: str
+    nbytes: int
+    is_ibm: bool
+
+
+SAMPLE_FORMATS = {
+    1: SampleFormat("4-byte IBM float", 4, is_ibm=True),
+    5: SampleFormat("4-byte IEEE float", 4, is_ibm=False),
+}
+"""Formats that are read, by code."""
+
+FORMAT_NAMES = {
+    2: "4-byte integer",
+    3: "2-byte integer",
+    4: "4-byte fixed point with gain",
+    6: "8-byte IEEE float",
+    7: "3-byte integer",
+    8: "1-byte integer",
+    9: "8-byte integer",
+    10: "4-byte unsigned integer",
+    11: "2-byte unsigned integer",
+    12: "8-byte unsigned integer",
+    15: "3-byte unsigned integer",
+    16: "1-byte unsigned integer",
+}
+"""Formats that the standard knows and that are not read yet: named when they are refused."""
+
+
+def read_words(headers: NDArray[np.uint8], field: Field, *, byte_order: str, origin: int = 1) -> NDArray[np.integer]:
+    """Takes one word out of each header.
+
+    Args:
+        headers: uint8 (header, byte).
+        field: Which word.
+        byte_order: ``big`` or ``little``.
+        origin: Position, from 1, of the headers' first byte, in the numbering of the field.
+
+    Returns:
+        Native integers (header).
+    """
+    first = field.first_byte - origin
+    columns = np.ascontiguousarray(headers[:, first : first + field.nbytes])
+    stored = np.dtype(field.dtype).newbyteorder(">" if byte_order == "big" else "<")
+    return columns.view(stored)[:, 0].astype(field.dtype)

@@ -1,0 +1,55 @@
+"""Splits as the user writes them, in labels or shares of an axis, to boxes in index space. Pure."""
+
+import re
+
+import numpy as np
+
+from data_catalog import Box, InputError
+from pipeline.geometry import Axis
+
+_RANGE = re.compile(r"(?P<dim>[^:,]+):(?P<start>-?[\d.]+)(?P<share>%?):(?P<stop>-?[\d.]+)(?P=share)")
+
+
+def split_boxes(splits: dict[str, str], axes: tuple[Axis, ...]) -> dict[str, tuple[Box, ...]]:
+    """Boxes of each split.
+
+    Args:
+        splits: ``DIM:FIRST:LAST`` in axis labels, both included, or ``DIM:FROM%:TO%`` in shares of the axis, the end
+            left out; several joined by commas.
+        axes: Axes with their labels.
+
+    Raises:
+        InputError: If a range is not of that form, names no axis, or is empty.
+    """
+    return {name: (_box(name, text, axes),) for name, text in splits.items()}
+
+
+def _box(name: str, text: str, axes: tuple[Axis, ...]) -> Box:
+    by_name = {axis.name: axis for axis in axes}
+    box: Box = {}
+    for part in text.split(","):
+        match = _RANGE.fullmatch(part.strip())
+        if match is None or match["dim"] not in by_name:
+            raise InputError(
+                f"split {name}={text}: {part!r} is not DIM:FIRST:LAST or DIM:FROM%:TO% with DIM one of "
+                f"{', '.join(by_name)}."
+            )
+        axis = by_name[match["dim"]]
+        bounds = float(match["start"]), float(match["stop"])
+        start, stop = _by_share(axis, bounds) if match["share"] else _by_label(axis, bounds)
+        if start >= stop:
+            raise InputError(
+                f"split {name}={text} is empty: {axis.name} goes from {axis.values[0]} to {axis.values[-1]}."
+            )
+        box[axis.name] = (start, stop)
+    return box
+
+
+def _by_label(axis: Axis, bounds: tuple[float, float]) -> tuple[int, int]:
+    start, stop = np.searchsorted(axis.values, bounds[0], "left"), np.searchsorted(axis.values, bounds[1], "right")
+    return int(start), int(stop)
+
+
+def _by_share(axis: Axis, bounds: tuple[float, float]) -> tuple[int, int]:
+    first, last = (min(max(round(axis.size * bound / 100), 0), axis.size) for bound in bounds)
+    return first, last
