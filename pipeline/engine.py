@@ -98,7 +98,7 @@ def run_windowed(
     in_flight: dict[Any, Item] = {}
 
     def submit(batch: Iterable[Item]) -> list[Any]:
-        futures = {client.submit(function, reference, item, pure=False): item for item in batch}
+        futures = {client.submit(_attempt, function, reference, item, pure=False): item for item in batch}
         in_flight.update(futures)
         return list(futures)
 
@@ -107,11 +107,21 @@ def run_windowed(
         for future in running:
             item = in_flight.pop(future)
             result = future.result()
+            if isinstance(result, InputError):
+                raise result
             future.release()
             running.update(submit(islice(waiting, 1)))
             yield item, result
     finally:
         client.cancel(list(in_flight))
+
+
+def _attempt(function: Callable[[Any, Item], Any], shared: Any, item: Item) -> Any:
+    """Wrong input is a result: Dask would log it as a crash, with a traceback."""
+    try:
+        return function(shared, item)
+    except InputError as error:
+        return error
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """A prepared dataset back to SEG-Y: stored headers, samples, and the residue of what float32 could not carry."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,22 +83,11 @@ class _SegyWriter:
         self.plan = plan
 
     def write(self, target: Path, *, file_header: NDArray[np.uint8]) -> None:
-        temporary = target.with_name(f".{target.name}.part")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "wb") as file:
-                os.truncate(file.fileno(), self.source.nbytes)
-                os.pwrite(file.fileno(), file_header.tobytes(), 0)
-                for shard in self.plan.shards():
-                    self._write_shard(file.fileno(), shard, header_nbytes=file_header.size)
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise InputError(f"{target} cannot be written ({error.strerror}): choose another --out.") from None
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with _replaced_when_complete(target) as file:
+            os.truncate(file, self.source.nbytes)
+            os.pwrite(file, file_header.tobytes(), 0)
+            for shard in self.plan.shards():
+                self._write_shard(file, shard, header_nbytes=file_header.size)
 
     def _write_shard(self, file: int, shard: tuple[int, ...], *, header_nbytes: int) -> None:
         where = self.plan.trace_slices(shard)
@@ -119,6 +110,23 @@ class _SegyWriter:
         if self.is_main:
             words = words ^ _values(self.url, layout.residue_path(self.path), where)[cells]
         return words.astype(">u4" if self.source.byte_order == "big" else "<u4").view(np.uint8)
+
+
+@contextmanager
+def _replaced_when_complete(target: Path) -> Iterator[int]:
+    """A file descriptor to write by offsets; the file is seen only once all went well."""
+    temporary = target.with_name(f".{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            yield file.fileno()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise InputError(f"{target} cannot be written ({error.strerror}): choose another --out.") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _values(url: str, path: str, where: tuple[slice, ...] | None = None) -> NDArray[Any]:

@@ -65,7 +65,8 @@ def _write_main(
     cells, ordered = _cells_in_file_order(numbers)
     block = job.survey.read(ordered)
     samples = _on_grid(numbers.shape, cells, block.samples)
-    live = _on_grid(numbers.shape, cells, np.asarray(block.samples.any(axis=1)))
+    # By bits, sign aside: comparing signalling NaN with zero would warn.
+    live = _on_grid(numbers.shape, cells, np.asarray((block.samples.view(np.uint32) << 1).any(axis=1)))
     _write(root, job.variable, where, samples)
     _write(root, layout.LIVE, where, live)
     _write(root, layout.TRACE_HEADER, where, _on_grid(numbers.shape, cells, block.headers))

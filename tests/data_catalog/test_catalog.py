@@ -1,0 +1,111 @@
+"""A folder of entries: atomic, compared and swapped, and clear about what it does not have."""
+
+import multiprocessing
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_catalog import Catalog, ConformanceError, Entry, InputError, command_line
+from data_catalog.__main__ import app
+
+
+def test_published_entries_are_read_back(make_entry: Callable[..., Entry], catalog_folder: Path) -> None:
+    catalog = Catalog()
+    assert catalog.names() == []
+    entry = make_entry()
+    catalog.publish(entry)
+    assert catalog.names() == ["survey"]
+    assert catalog.open("survey") == entry
+    assert sorted(path.name for path in catalog_folder.iterdir()) == [".lock", "survey.json"]
+
+
+def test_a_revision_must_follow_the_present_one(make_entry: Callable[..., Entry], catalog_folder: Path) -> None:
+    catalog = Catalog()
+    catalog.publish(make_entry())
+    with pytest.raises(InputError, match="is at revision 1"):
+        catalog.publish(make_entry())
+    catalog.publish(make_entry(revision=2, warnings=["seen"]))
+    assert catalog.read("survey").warnings == ("seen",)
+
+
+def test_an_entry_without_its_store_is_never_published(make_entry: Callable[..., Entry], catalog_folder: Path) -> None:
+    with pytest.raises(ConformanceError, match="no-store"):
+        Catalog().publish(make_entry(url="/nowhere"))
+    assert Catalog().names() == []
+
+
+def _publish(folder: Path, text: str) -> bool:
+    try:
+        Catalog(folder).publish(Entry.model_validate_json(text))
+    except InputError:
+        return False
+    return True
+
+
+def test_of_several_writers_of_one_revision_one_wins(make_entry: Callable[..., Entry], catalog_folder: Path) -> None:
+    texts = [make_entry(warnings=[f"writer {number}"]).model_dump_json() for number in range(8)]
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        won = pool.starmap(_publish, [(catalog_folder, text) for text in texts])
+    assert sum(won) == 1
+    assert Catalog().read("survey").warnings == (f"writer {won.index(True)}",)
+
+
+def test_the_folder_comes_from_the_call_then_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEMILL_CATALOG", str(tmp_path / "environment"))
+    assert Catalog(tmp_path / "call").folder == tmp_path / "call"
+    assert Catalog().folder == tmp_path / "environment"
+    monkeypatch.delenv("TRACEMILL_CATALOG")
+    assert Catalog().folder.parts[-2:] == ("data_catalog", "entries")
+
+
+@pytest.mark.parametrize("name", ["../survey", "", "a b", ".hidden", "x" * 101])
+def test_a_name_that_is_no_name(name: str, catalog_folder: Path) -> None:
+    with pytest.raises(InputError, match="is not a dataset name"):
+        Catalog().read(name)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["data_catalog", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        command_line.run(app, name="python -m data_catalog")
+    return int(stopped.value.code or 0)
+
+
+def test_commands(
+    make_entry: Callable[..., Entry],
+    catalog_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, "list") == 0
+    assert "no datasets" in capsys.readouterr().out
+    Catalog().publish(make_entry())
+    assert run(monkeypatch, "list") == 0
+    listed = capsys.readouterr().out
+    assert all(word in listed for word in ("survey", "stack3d", "inline 10", "amplitude", "train test"))
+    assert run(monkeypatch, "show", "survey") == 0
+    assert "10 x 8 x 20" in capsys.readouterr().out
+    assert run(monkeypatch, "show", "survey", "--json") == 0
+    assert Entry.model_validate_json(capsys.readouterr().out) == make_entry()
+    assert run(monkeypatch, "check", "survey") == 0
+
+
+def test_commands_refuse_with_status_2(
+    make_entry: Callable[..., Entry],
+    catalog_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Catalog().publish(make_entry())
+    assert run(monkeypatch, "show", "survye") == 2
+    assert "did you mean survey?" in capsys.readouterr().err
+    (Path(make_entry().url) / "salt" / "zarr.json").unlink()
+    assert run(monkeypatch, "check", "survey") == 2
+    assert "store/salt: expected a Zarr v3 array" in capsys.readouterr().err
+    (catalog_folder / "torn.json").write_text('{"name": "torn"')
+    assert run(monkeypatch, "list") == 2
+    captured = capsys.readouterr()
+    assert "survey" in captured.out
+    assert "torn.json does not keep to" in captured.err

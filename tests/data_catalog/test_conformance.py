@@ -1,0 +1,147 @@
+"""The judge: each rule of SPEC.md broken once, each problem with its place, all of them listed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data_catalog import ConformanceError, Entry, check_entry, check_store, parse_entry
+
+Spoil = Callable[[dict[str, Any]], None]
+
+
+def put(*path: Any) -> Spoil:
+    """Sets the value at a path of keys; the last item is the value."""
+    *keys, last, value = path
+
+    def spoil(values: dict[str, Any]) -> None:
+        for key in keys:
+            values = values[key]
+        values[last] = value
+
+    return spoil
+
+
+def test_a_good_entry_and_store_pass(make_entry: Callable[..., Entry]) -> None:
+    entry = make_entry()
+    assert check_entry(entry) == []
+    assert check_store(entry) == []
+    assert parse_entry(entry.model_dump_json(exclude_none=True), place="here") == entry
+
+
+@pytest.mark.parametrize(
+    ("spoil", "place", "code"),
+    [
+        (put("name", "../etc/passwd"), "entry.name", "string_pattern_mismatch"),
+        (put("name", "x" * 101), "entry.name", "string_pattern_mismatch"),
+        (put("spec_version", "2.0"), "entry.spec_version", "literal_error"),
+        (put("revision", 0), "entry.revision", "greater_than_equal"),
+        (put("kind", "cube"), "entry.kind", "enum"),
+        (put("surprise", 1), "entry.surprise", "extra_forbidden"),
+        (put("variables", "salt", "roll", "input"), "entry.variables.salt.roll", "extra_forbidden"),
+        (put("splits", "train", 0, "inline", [0, "many"]), "entry.splits.train[0].inline[1]", "int_parsing"),
+    ],
+)
+def test_an_entry_that_is_no_entry(entry_values: dict[str, Any], spoil: Spoil, place: str, code: str) -> None:
+    spoil(entry_values)
+    with pytest.raises(ConformanceError) as caught:
+        parse_entry(json.dumps(entry_values), place="survey.json")
+    assert (place, code) in [(problem.place, problem.code) for problem in caught.value.problems]
+
+
+def test_text_that_is_not_json() -> None:
+    with pytest.raises(ConformanceError, match="Invalid JSON"):
+        parse_entry("{", place="survey.json")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "place", "code"),
+    [
+        (put("main_variable", "velocity"), "entry.main_variable", "no-variable"),
+        (put("main_variable", "salt"), "entry.main_variable", "wrong-role"),
+        (put("kind", "stack2d"), "entry.variables.amplitude.dims", "wrong-dims"),
+        (put("sizes", "inline", 11), "entry.variables.amplitude.shape", "size-differs"),
+        (
+            put("variables", "amplitude", "dims", ["inline", "crossline", "z"]),
+            "entry.variables.amplitude.dims",
+            "unknown-dimension",
+        ),
+        (put("variables", "amplitude", "dims", ["inline", "time"]), "entry.variables.amplitude", "rank-differs"),
+        (
+            put("variables", "amplitude", "shard_shape", [7, 4, 10]),
+            "entry.variables.amplitude.shard_shape",
+            "shard-unaligned",
+        ),
+        (put("variables", "amplitude", "dtype", "int16"), "entry.variables.amplitude.dtype", "wrong-dtype"),
+        (put("variables", "salt", "dtype", "int32"), "entry.variables.salt.dtype", "wrong-dtype"),
+        (put("variables", "salt", "flag_values", None), "entry.variables.salt", "no-classes"),
+        (put("variables", "salt", "flag_values", [0, 1, 2]), "entry.variables.salt", "classes-differ"),
+        (put("variables", "salt", "ignore_value", 1), "entry.variables.salt.ignore_value", "ignore-is-class"),
+        (put("variables", "salt", "ignore_value", None), "entry.variables.salt", "no-ignore-value"),
+        (put("splits", "test", [{"inline": [3, 10]}]), "entry.splits", "splits-overlap"),
+        (put("splits", "test", [{"inline": [6, 11]}]), "entry.splits.test[0].inline", "outside"),
+        (put("splits", "test", [{"inline": [9, 9]}]), "entry.splits.test[0].inline", "outside"),
+        (put("splits", "test", [{"shot": [0, 1]}]), "entry.splits.test[0].shot", "unknown-dimension"),
+    ],
+)
+def test_an_entry_that_contradicts_itself(entry_values: dict[str, Any], spoil: Spoil, place: str, code: str) -> None:
+    spoil(entry_values)
+    found = check_entry(Entry.model_validate(entry_values))
+    assert (place, code) in [(problem.place, problem.code) for problem in found]
+
+
+def rewrite(store: Path, path: str, change: Spoil) -> None:
+    document = json.loads((store / path / "zarr.json").read_text())
+    change(document)
+    (store / path / "zarr.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "code"),
+    [
+        ("amplitude", put("shape", [10, 8, 21]), "shape-differs"),
+        ("amplitude", put("dimension_names", ["x", "y", "t"]), "dims-differs"),
+        ("amplitude", put("data_type", "float64"), "dtype-differs"),
+        ("amplitude", put("chunk_grid", "configuration", "chunk_shape", [5, 4, 20]), "chunk-shape-differs"),
+        ("salt", put("attributes", {}), "role-differs"),
+        ("time", put("attributes", "units", "s"), "units-differ"),
+        ("live", put("node_type", "group"), "no-array"),
+        ("live", put("zarr_format", 2), "no-array"),
+        ("manifest/amplitude/m2", put("shape", [2, 2, 3]), "manifest-differs"),
+        ("manifest/salt/class_counts", put("node_type", "group"), "no-array"),
+    ],
+)
+def test_a_store_that_differs(make_entry: Callable[..., Entry], path: str, change: Spoil, code: str) -> None:
+    entry = make_entry()
+    rewrite(Path(entry.url), path, change)
+    found = check_store(entry)
+    assert (f"store/{path}", code) in [(problem.place, problem.code) for problem in found]
+
+
+def test_every_problem_is_listed_with_its_place(entry_values: dict[str, Any]) -> None:
+    put("main_variable", "velocity")(entry_values)
+    put("variables", "salt", "ignore_value", None)(entry_values)
+    put("splits", "test", [{"inline": [3, 99]}])(entry_values)
+    with pytest.raises(ConformanceError) as caught:
+        parse_entry(json.dumps(entry_values), place="survey.json")
+    codes = {problem.code for problem in caught.value.problems}
+    assert codes == {"no-variable", "no-ignore-value", "outside", "splits-overlap"}
+    for problem in caught.value.problems:
+        assert str(problem) in str(caught.value)
+
+
+def test_a_dimension_without_coordinate(make_entry: Callable[..., Entry], entry_values: dict[str, Any]) -> None:
+    del entry_values["variables"]["time"]
+    assert [problem.code for problem in check_store(make_entry())] == ["no-coordinate"]
+
+
+def test_a_store_that_is_not_there(make_entry: Callable[..., Entry], tmp_path: Path) -> None:
+    assert [problem.code for problem in check_store(make_entry(url=str(tmp_path / "gone")))] == ["no-store"]
+
+
+def test_a_derived_group_that_is_not_there(make_entry: Callable[..., Entry], entry_values: dict[str, Any]) -> None:
+    derived = {"variables": {}, "made_by": "a test", "created": entry_values["created"]}
+    found = check_store(make_entry(derived={"first": derived}))
+    assert [(problem.place, problem.code) for problem in found] == [("store/derived/first", "no-group")]

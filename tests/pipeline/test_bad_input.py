@@ -1,0 +1,165 @@
+"""Wrong input through the command line: exit status 2, a sentence, no traceback, nothing left behind."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_catalog import Catalog, command_line
+from pipeline.__main__ import app
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], catalog_folder: Path) -> Run:
+    """Runs a command in this process; returns exit status and stderr."""
+
+    def call(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["pipeline", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            command_line.run(app, name="python -m pipeline")
+        return int(stopped.value.code or 0), capsys.readouterr().err
+
+    return call
+
+
+def damaged(kind: str, good: Path) -> Path:
+    content = good.read_bytes()
+    path = good.with_name(f"{kind}.sgy")
+    match kind:
+        case "truncated":
+            path.write_bytes(content[:-123])
+        case "text":
+            path.write_text("dear diary, today I renamed a letter\n" * 500)
+        case "empty":
+            path.write_bytes(b"")
+        case "header-only":
+            path.write_bytes(content[:3600])
+        case "no-samples":
+            path.write_bytes(content[:3220] + b"\0\0" + content[3222:3714] + b"\0\0" + content[3716:])
+        case "integers":
+            path.write_bytes(content[:3224] + (3).to_bytes(2, "big") + content[3226:])
+        case "folder":
+            path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("truncated", "is truncated or its headers are wrong"),
+        ("text", "is not SEG-Y"),
+        ("empty", "has 0 bytes"),
+        ("header-only", "has 3600 bytes"),
+        ("no-samples", "states no sample count"),
+        ("integers", "format 3 (2-byte integer), which is not read yet"),
+        ("folder", "is a folder"),
+        ("missing", "cannot be opened"),
+    ],
+)
+@pytest.mark.parametrize("command", ["convert", "inspect"])
+def test_a_file_that_cannot_be_used(
+    kind: str, sentence: str, command: str, run: Run, make_segy, tmp_path: Path
+) -> None:
+    path = damaged(kind, make_segy().path)
+    target = tmp_path / "x.zarr"
+    options = ["--name", "x", "--out", target, "--scheduler", "threads"] if command == "convert" else []
+    status, errors = run(command, path, *options)
+    assert status == 2
+    assert sentence in errors
+    assert "Traceback" not in errors
+    assert not target.exists()
+    assert Catalog().names() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--name", "x"], "recipe.out: Field required"),
+        (["--name", "a/b", "--out", "OUT"], "recipe.name: String should match pattern"),
+        (["--name", "x", "--out", "/dev/null/x"], "cannot be written"),
+        (["--name", "x", "--out", "FULL"], "already in use"),
+        (["--name", "x", "--out", "OUT", "--catalog", "/dev/null/catalog"], "catalog folder /dev/null/catalog"),
+        (["--name", "x", "--out", "OUT", "--split", "train=depth:1:2"], "DIM one of inline, crossline, time"),
+        (["--name", "x", "--out", "OUT", "--split", "train=inline:0%:60%", "--split", "test=inline:50%:90%"], "share"),
+        (["--name", "x", "--out", "OUT", "--label", "salt=salt.sgy"], "needs its --classes"),
+        (["--name", "x", "--out", "OUT", "--label", "salt"], "--label takes NAME="),
+        (["--name", "x", "--out", "OUT", "--codec", "mp3"], "recipe.codec"),
+        (["--name", "x", "--out", "OUT", "--kind", "shots"], "not converted yet"),
+        (["--name", "x", "--out", "OUT", "--inline-byte", "37"], ""),
+        (["--name", "x", "--out", "OUT", "--scheduler", "nonsense://x"], "no Dask scheduler answers"),
+    ],
+)
+def test_a_call_that_is_wrong(options: list[str], sentence: str, run: Run, make_segy, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.txt").write_text("mine")
+    places = {"OUT": str(tmp_path / "x.zarr"), "FULL": str(full)}
+    arguments = [places.get(option, option) for option in options]
+    if "--scheduler" not in arguments:
+        arguments += ["--scheduler", "threads"]
+    if not sentence:
+        arguments += ["--kind", "stack3d"]
+        sentence = "the traces do not make a stack3d"
+    status, errors = run("convert", make_segy().path, *arguments)
+    assert status == 2
+    assert sentence in errors
+    assert "Traceback" not in errors
+    assert not (tmp_path / "x.zarr").exists()
+    assert (full / "thesis.txt").read_text() == "mine"
+    assert Catalog().names() == []
+
+
+def test_a_misspelt_key_in_a_recipe_lists_every_problem(run: Run, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("nmae: x\npaths: [a.sgy]\nkind: cube\nheader_bytes: {inline: 300}\n")
+    status, errors = run("convert", recipe)
+    assert status == 2
+    for place in ("recipe.name", "recipe.nmae", "recipe.kind", "recipe.header_bytes.inline", "recipe.out"):
+        assert place in errors
+
+
+def test_a_name_that_is_taken(run: Run, make_segy, tmp_path: Path) -> None:
+    path = make_segy().path
+    first = run("convert", path, "--name", "x", "--out", tmp_path / "x.zarr", "--scheduler", "threads")
+    assert first[0] == 0
+    before = (tmp_path / "catalog/x.json").read_bytes()
+    status, errors = run("convert", path, "--name", "x", "--out", tmp_path / "y.zarr", "--scheduler", "threads")
+    assert status == 2
+    assert "already has a dataset named 'x'" in errors
+    assert not (tmp_path / "y.zarr").exists()
+    assert (tmp_path / "catalog/x.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["export", "nothing", "--out", "x.sgy"], "no dataset named 'nothing'"),
+        (["convert", "missing.yaml"], "cannot be read"),
+        (["convert"], "Missing argument"),
+        (["convert", "a.sgy", "--nmae", "x"], "No such option"),
+    ],
+)
+def test_other_calls(arguments: list[str], sentence: str, run: Run) -> None:
+    status, errors = run(*arguments)
+    assert status == 2
+    assert sentence in errors
+
+
+def test_an_export_that_cannot_be_written(run: Run, make_segy, tmp_path: Path) -> None:
+    run("convert", make_segy().path, "--name", "x", "--out", tmp_path / "x.zarr", "--scheduler", "threads")
+    status, errors = run("export", "x", "--out", "/dev/null/x.sgy")
+    assert status == 2
+    assert "cannot be written" in errors
+
+
+def test_the_shell_sees_status_2(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "inspect", str(tmp_path / "gone.sgy")], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
