@@ -1,4 +1,4 @@
-"""``python -m pipeline inspect | convert | export``."""
+"""``python -m pipeline inspect | convert | export | synthesize``."""
 
 import json
 import os
@@ -12,8 +12,11 @@ from pipeline.convert import convert as convert_survey
 from pipeline.engine import CONSOLE, dask_client
 from pipeline.export import export as export_variable
 from pipeline.inspection import inspect_survey, print_inspection
+from pipeline.model_file import read_model
 from pipeline.recipe import HeaderBytes, load_recipe
 from pipeline.survey import open_survey
+from pipeline.synthetic.salt_survey import SaltSurvey
+from pipeline.synthetic.segy_writer import write_salt_survey
 
 app = typer.Typer(help="Raw SEG-Y to prepared datasets, with Dask; and back.", no_args_is_help=True)
 
@@ -110,6 +113,21 @@ def export(
 ) -> None:
     """Writes a variable back to SEG-Y with the original headers; the main one comes out byte for byte."""
     for path in export_variable(name, out=out, variable=variable, catalog=Catalog(catalog)):
+        print(f"{path}: {path.stat().st_size} bytes")
+
+
+@app.command()
+def synthesize(
+    recipe: Annotated[Path, typer.Argument(help="YAML with the values of a SaltSurvey.")],
+    out: Annotated[Path, typer.Option(help="Folder for the SEG-Y files.")],
+) -> None:
+    """Makes a synthetic salt survey: SEG-Y of amplitudes, and SEG-Y of where the salt is."""
+    survey = read_model(SaltSurvey, recipe, root="recipe")
+    try:
+        files = write_salt_survey(survey, out=out)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}): choose another --out.") from None
+    for path in (files.amplitude, files.salt):
         print(f"{path}: {path.stat().st_size} bytes")
 
 

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from data_catalog import InputError, Kind, Problem
-from data_catalog.conformance import problems_of
+from data_catalog import InputError, Kind
 from data_catalog.schema import Model, Name
+from pipeline.model_file import read_model
 from pipeline.segy.fields import TRACE_HEADER_NBYTES
 
 Codec = Literal["zstd", "none"]
@@ -82,28 +81,11 @@ def load_recipe(path: str | Path | None = None, **overrides: Any) -> ConvertReci
     Raises:
         InputError: If the file cannot be read, is not YAML, or breaks the model: every problem is listed.
     """
-    values: Any = {}
-    if path is not None:
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"the recipe {path} cannot be read ({error.strerror}).") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"the recipe {path} is not YAML: {error}") from None
-        if not isinstance(values, dict):
-            raise InputError(f"the recipe {path} should hold `key: value` lines, as ConvertRecipe names them.")
-    values |= {key: value for key, value in overrides.items() if value is not None}
-    try:
-        recipe = ConvertRecipe.model_validate(values)
-    except ValidationError as error:
-        raise InputError(_sentence(path, problems_of(error, root="recipe"))) from None
+    given = {key: value for key, value in overrides.items() if value is not None}
+    recipe = read_model(ConvertRecipe, path, overrides=given, root="recipe")
     if recipe.kind not in {None, Kind.STACK3D, Kind.STACK2D, Kind.FLAT}:
         raise InputError(f"kind {recipe.kind} is not converted yet: use stack3d, stack2d or flat.")
     if recipe.variable in recipe.labels:
         raise InputError(f"{recipe.variable!r} is the main variable and a label: give the label another name.")
     return recipe
 
-
-def _sentence(path: str | Path | None, problems: list[Problem]) -> str:
-    listed = "\n".join(f"  {problem}" for problem in problems)
-    return f"{path or 'the call'} does not make a conversion recipe:\n{listed}"
