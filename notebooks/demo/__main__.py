@@ -27,7 +27,9 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     commands = Commands(catalog=folder / "catalog")
-    results = restore_traces_of(paths, commands=commands, folder=folder) if paths else find_salt(commands, folder=folder)
+    results = (
+        restore_traces_of(paths, commands=commands, folder=folder) if paths else find_salt(commands, folder=folder)
+    )
     print_report(results, steps=commands.steps)
 
 

@@ -1,0 +1,1 @@
+"""Synthetic surveys whose truth is known, written as SEG-Y like any other survey."""
