@@ -1,0 +1,84 @@
+import json
+
+import pytest
+import yaml
+
+from data_catalog import check_store
+
+
+def losses_of(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+
+
+def scores_of(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if "split" in line]
+
+
+def test_a_run_learns_and_leaves_all_that_it_should(call, salt_stack, write_recipe, tmp_path, capsys):
+    assert call("fit", write_recipe(), "--set", "steps=60", "--set", "validate_every_steps=30") == 0
+    run = tmp_path / "run"
+    losses = losses_of(run)
+    assert list(losses) == list(range(1, 61))
+    assert losses[60] < 0.8 * losses[1]
+    assert [score["step"] for score in scores_of(run)] == [30, 60]
+    assert scores_of(run)[-1]["mean_iou"] > 0.5
+    assert list((run / "tensorboard").glob("events*"))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["steps"] == 60
+    assert "step 60/60" in capsys.readouterr().out
+    assert call("evaluate", run) == 0
+    assert json.loads(capsys.readouterr().out)["mean_iou"] > 0.5
+
+
+def test_a_resumed_run_repeats_an_undisturbed_one(call, salt_stack, write_recipe, tmp_path):
+    recipe = write_recipe(steps=None, epochs=1)
+    assert call("fit", recipe, "--out", tmp_path / "whole") == 0
+    assert call("fit", recipe, "--out", tmp_path / "cut") == 0
+    whole = losses_of(tmp_path / "whole")
+    checkpoints = sorted((tmp_path / "cut/checkpoints").glob("step-*"))
+    cut_at = int(checkpoints[0].name.removeprefix("step-"))
+    assert 0 < cut_at < len(whole), "the best checkpoint lies before the end"
+    for path in checkpoints[1:]:
+        path.rename(tmp_path / path.name)
+    (tmp_path / "cut/metrics.jsonl").unlink()
+    assert call("fit", recipe, "--out", tmp_path / "cut", "--resume") == 0
+    resumed = losses_of(tmp_path / "cut")
+    assert list(resumed) == list(range(cut_at + 1, len(whole) + 1))
+    assert resumed == {step: whole[step] for step in resumed}
+
+
+def test_reconstruction_trains_without_labels(call, stores, write_recipe, tmp_path):
+    stores.make_line("line")
+    recipe = write_recipe(
+        dataset={"name": "line"}, window={"trace": 16, "time": 32}, task={"name": "reconstruction"}, steps=20
+    )
+    assert call("fit", recipe) == 0
+    assert {"snr_db", "interpolation_snr_db"} <= scores_of(tmp_path / "run")[-1].keys()
+    assert call("predict", tmp_path / "run", "--id", "restored", "--split", "whole") == 0
+    assert not check_store(stores.catalog.open("line"))
+
+
+def test_windows_of_three_dimensions(call, stores, write_recipe, tmp_path):
+    guarded = {
+        name: [{"inline": (first, first + 4)}] for first, name in ((0, "train"), (6, "validation"), (12, "test"))
+    }
+    window = {"inline": 2, "crossline": 16, "time": 16}
+    stores.make_salt("salt", shape=(16, 48, 40), splits=guarded)
+    recipe = write_recipe(window=window, steps=2, model={"name": "unet", "levels": 2, "start_filters": 2})
+    assert call("fit", recipe) == 0
+    assert call("predict", tmp_path / "run") == 0
+
+
+@pytest.mark.slow
+def test_two_ranks_take_the_steps_of_one(stores, call, salt_stack, write_recipe, tmp_path):
+    recipe = write_recipe()
+    assert call("fit", recipe, "--out", tmp_path / "alone") == 0
+    done = stores.run("fit", recipe, "--out", tmp_path / "together", processes=2)
+    assert done.returncode == 0, done.stderr
+    alone, together = losses_of(tmp_path / "alone"), losses_of(tmp_path / "together")
+    assert together == pytest.approx(alone, rel=1e-4)
+    done = stores.run("predict", tmp_path / "together", "--id", "said", processes=2)
+    assert done.returncode == 0, done.stderr
+    assert "said" in stores.catalog.open("salt").derived

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import torch
+import zarr
+
+from data_catalog import check_store
+from trainer import predict
+from trainer.run_folder import open_run
+from trainer.tasks.hidden_traces import hidden_on_grid
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    monkeypatch.setattr(predict, "TILE", {2: 13, 3: 8})
+
+
+@pytest.fixture
+def salt_run(call, stores, write_recipe, tmp_path):
+    """A network trained for two steps on a salt stack whose sections are wider than its view."""
+    stores.make_salt("salt", shape=(12, 80, 66))
+    assert call("fit", write_recipe(steps=2)) == 0
+    return tmp_path / "run"
+
+
+def derived_arrays(entry, derived_id):
+    return zarr.open_group(f"{entry.url}/derived/{derived_id}", mode="r")
+
+
+def probability_of_whole_sections(run, catalog):
+    """What the network says of each inline when it sees all of it at once."""
+    experiment = open_run(run, catalog=catalog)
+    amplitude = experiment.normalisation.apply(experiment.stored.array[...])
+    live = experiment.dataset.live(experiment.stored.variable)[...]
+    inputs = np.pad(np.where(live[..., None], amplitude, 0)[:, None], [(0, 0), (0, 0), (0, 0), (0, 2)])  # 66 to 68
+    with torch.no_grad():
+        output = experiment.model.eval()(torch.from_numpy(inputs))[..., :66]
+    return np.where(live[..., None], output.softmax(1)[:, 1].numpy(), np.nan), live
+
+
+def test_tiles_agree_with_whole_sections(call, stores, salt_run, small_tiles):
+    assert call("predict", salt_run, "--split", "whole", "--id", "salt-1") == 0
+    entry = stores.catalog.open("salt")
+    assert entry.revision == 2
+    assert not check_store(entry)
+    arrays = derived_arrays(entry, "salt-1")
+    expected, live = probability_of_whole_sections(salt_run, stores.catalog)
+    found = arrays["salt_probability"][...]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    said = arrays["salt_class"][...]
+    assert (said[~live] == 255).all()
+    sure = live[..., None] & (np.abs(expected - 0.5) > 1e-4)
+    np.testing.assert_array_equal(said[sure], expected[sure] > 0.5)
+    assert arrays["salt_class"].attrs.asdict() == {
+        "role": "prediction",
+        "flag_values": [0, 1],
+        "flag_meanings": "rock salt",
+        "ignore_value": 255,
+    }
+
+
+def test_a_split_is_predicted_and_nothing_else(call, stores, salt_run, small_tiles):
+    assert call("predict", salt_run) == 0
+    entry = stores.catalog.open("salt")
+    assert entry.derived["run"].boxes == ({"inline": (10, 12)},)
+    found = derived_arrays(entry, "run")["salt_probability"][...]
+    assert np.isnan(found[:10]).all()
+    expected, _ = probability_of_whole_sections(salt_run, stores.catalog)
+    np.testing.assert_allclose(found[10:], expected[10:], rtol=0, atol=1e-5)
+
+
+def test_a_dataset_without_labels_can_be_predicted(call, stores, salt_run):
+    stores.make_salt("field", shape=(4, 30, 30), salt=None, splits={})
+    assert call("predict", salt_run, "--dataset", "field", "--split", "whole") == 0
+    entry = stores.catalog.open("field")
+    assert entry.derived["run"].variables["salt_class"].flag_meanings == ("rock", "salt")
+
+
+def test_restored_lines_keep_what_was_visible(call, stores, write_recipe, tmp_path, small_tiles):
+    entry = stores.make_line("line")
+    recipe = write_recipe(
+        dataset={"name": "line"}, window={"trace": 16, "time": 32}, task={"name": "reconstruction"}, steps=2
+    )
+    assert call("fit", recipe) == 0
+    assert call("predict", tmp_path / "run", "--split", "whole", "--id", "restored") == 0
+    arrays = derived_arrays(entry, "restored")
+    hidden, restored = arrays["hidden"][...], arrays["amplitude_restored"][...]
+    amplitude = zarr.open_group(entry.url, mode="r")["amplitude"][...]
+    np.testing.assert_array_equal(hidden, hidden_on_grid(((0, 160),), grid=(160,), fraction=0.5, seed=0))
+    np.testing.assert_array_equal(restored[~hidden], amplitude[~hidden])
+    assert (restored[hidden] != amplitude[hidden]).any(axis=1).all()
+
+
+def test_an_id_is_written_once(call, salt_run, capsys):
+    assert call("predict", salt_run, "--id", "twice") == 0
+    assert call("predict", salt_run, "--id", "twice") == 2
+    assert "has a derived group 'twice' already; choose another --id" in capsys.readouterr().err
+    assert call("predict", salt_run, "--id", "../twice") == 2
+    assert "is no name for a derived group" in capsys.readouterr().err
+
+
+def test_a_prediction_that_fails_leaves_no_trace(call, stores, salt_run, capsys):
+    entry = stores.catalog.open("salt")
+    (stores.folder / "salt.zarr/amplitude/c/2/1/0").write_bytes(b"torn")
+    assert call("predict", salt_run, "--split", "whole", "--id", "half") == 2
+    said = capsys.readouterr().err
+    assert "cannot be read" in said
+    assert "Traceback" not in said
+    assert stores.catalog.open("salt") == entry
+    assert not (stores.folder / "salt.zarr/derived/half").exists()
+    assert call("predict", salt_run, "--split", "train", "--id", "half") == 0
+
+
+def test_what_another_writer_left_is_not_touched(call, stores, salt_run, capsys):
+    zarr.open_group(str(stores.folder / "salt.zarr"), mode="r+").create_group("derived/busy")
+    assert call("predict", salt_run, "--id", "busy") == 2
+    assert "exists, but the entry does not know it" in capsys.readouterr().err

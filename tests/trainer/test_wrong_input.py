@@ -1,0 +1,92 @@
+"""Whatever is wrong: exit status 2, a sentence that says what was found, and no traceback."""
+
+import pytest
+
+CASES = {
+    "misspelt key": ({"batch_sise": 4}, "config.batch_sise: Extra inputs are not permitted"),
+    "missing section": ({"window": None}, "config.window: Input should be a valid dictionary"),
+    "two lengths": ({"steps": 3, "epochs": 3}, "give either steps or epochs"),
+    "unknown dataset": ({"dataset": {"name": "sallt"}}, "no dataset named 'sallt' in the catalog"),
+    "unknown variable": ({"dataset": {"name": "salt", "variable": "phase"}}, "variable 'phase' of dataset 'salt'"),
+    "variable that is no input": (
+        {"dataset": {"name": "salt", "variable": "salt"}},
+        "has role class_label, a network reads role input: amplitude",
+    ),
+    "no label": ({"dataset": {"name": "salt"}}, "segmentation learns from a class_label; name one"),
+    "label elsewhere": ({"dataset": {"name": "salt", "label": "live"}}, "a label must lie on the same samples"),
+    "unknown split": ({"splits": {"train": "learn"}}, "split 'learn' is not among the splits of dataset 'salt'"),
+    "unknown dimension": ({"window": {"crossline": 16, "depth": 16}}, "config.window: depth is no dimension of"),
+    "one dimension": ({"window": {"time": 16}}, "names 1 dimensions, networks here have 2 or 3"),
+    "window too large": ({"window": {"crossline": 64, "time": 16}}, "no window fits split 'train'"),
+    "window not a multiple": ({"window": {"crossline": 18, "time": 16}}, "must be a multiple of 4, e.g. 16"),
+    "no guard": ({"window": {"inline": 4, "crossline": 16, "time": 16}}, "are only inline 1, crossline 0, time 0"),
+    "unknown model": ({"model": {"name": "unett"}}, "config.model.name: 'unett' is none of unet"),
+    "misspelt model setting": ({"model": {"name": "unet", "levles": 3}}, "config.model.levles: Extra inputs"),
+    "wrong model setting": ({"model": {"name": "unet", "levels": "many"}}, "config.model.levels: Input should be"),
+    "no such class": ({"task": {"name": "nowhere:Task"}}, "config.task.name: 'nowhere:Task' cannot be imported"),
+    "small budget": ({"feed": {"budget_nbytes": 1000}}, "the chunks of one window can take 25728 bytes"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fit_refuses(case, call, salt_stack, write_recipe, capsys):
+    changes, sentence = CASES[case]
+    assert call("fit", write_recipe(**changes)) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.startswith("error: ")
+    assert "Traceback" not in said
+
+
+def test_every_problem_of_a_configuration_is_listed(call, write_recipe, capsys):
+    recipe = write_recipe(batch_size=0, optimiser={"learning_rate": -1, "momentum": 1}, window={"time": "wide"})
+    assert call("fit", recipe) == 2
+    said = capsys.readouterr().err
+    for place in ("config.batch_size", "config.optimiser.learning_rate", "config.optimiser.momentum"):
+        assert place in said
+    assert "(4 found)" in said
+
+
+@pytest.mark.parametrize("change", ["steps", "=3", "a..b=1", "steps=[1"])
+def test_changes_that_make_no_sense(change, call, write_recipe, capsys):
+    assert call("fit", write_recipe(), "--set", change) == 2
+    assert f"--set {change!r}" in capsys.readouterr().err
+
+
+def test_files_that_are_no_configuration(call, tmp_path, capsys):
+    (tmp_path / "list.yaml").write_text("- 1\n- 2")
+    (tmp_path / "broken.yaml").write_text("a: [")
+    for name, sentence in {"none": "cannot be read", "list": "holds list", "broken": "is not YAML"}.items():
+        assert call("fit", tmp_path / f"{name}.yaml") == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_runs_that_cannot_go_on(call, salt_stack, write_recipe, tmp_path, capsys):
+    assert call("fit", write_recipe(steps=2)) == 0
+    capsys.readouterr()
+    assert call("fit", write_recipe(steps=4)) == 2
+    assert "holds a run already: go on with --resume" in capsys.readouterr().err
+    assert call("fit", write_recipe(steps=4, seed=1), "--resume") == 2
+    assert "saw other windows in another order" in capsys.readouterr().err
+    assert call("fit", write_recipe(steps=4), "--resume", "--set", "model.start_filters=8") == 2
+    assert "is of another network" in capsys.readouterr().err
+    assert call("predict", tmp_path) == 2
+    assert "holds no checkpoint: give the folder that `fit` wrote" in capsys.readouterr().err
+    assert call("predict", tmp_path / "run", "--split", "tset") == 2
+    assert "split 'tset' is not among the splits" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_one_rank_meets_on_the_way_ends_all(stores, salt_stack, write_recipe):
+    (stores.folder / "salt.zarr/amplitude/c/0/1/0").write_bytes(b"torn")
+    done = stores.run("fit", write_recipe(batch_size=2, steps=100), processes=2)
+    assert done.returncode == 1, "torchrun's own status"
+    assert "salt.zarr/amplitude cannot be read" in done.stderr
+    assert "trainer/loop.py" not in done.stderr, "no traceback of ours"
+
+
+def test_a_refusal_on_two_ranks_is_said_once(stores, salt_stack, write_recipe):
+    done = stores.run("fit", write_recipe(batch_size=3), processes=2)
+    assert done.returncode == 1, "torchrun's own status"
+    assert done.stderr.count("error: batch_size is 3 windows over all ranks, and 2 processes cannot") == 1
+    assert "exitcode  : 2" in done.stderr

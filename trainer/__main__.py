@@ -1,0 +1,102 @@
+"""``torchrun --nproc-per-node G -m trainer fit CONFIG.yaml``; also ``evaluate`` and ``predict``."""
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_catalog import Catalog, InputError, command_line
+from trainer.config_file import read_config
+from trainer.evaluate import evaluate as score
+from trainer.experiment import prepare
+from trainer.loop import fit as train
+from trainer.predict import WHOLE, Prediction
+from trainer.predict import predict as write
+from trainer.ranks import OneRankError, ranks_from_environment
+from trainer.run_folder import open_run
+
+app = typer.Typer(help="Prepared datasets in, trained networks and predictions out.", no_args_is_help=True)
+
+CatalogOption = Annotated[
+    Path | None, typer.Option("--catalog", help="Folder of entries [$TRACEMILL_CATALOG, then data_catalog/entries].")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder that `fit` has written.")]
+SplitOption = Annotated[str | None, typer.Option("--split", help="Split of the dataset [the configuration's test].")]
+
+
+@app.command()
+def fit(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml")],
+    changes: Annotated[list[str] | None, typer.Option("--set", help="a.b=c: changes one value.")] = None,
+    catalog: CatalogOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the run [the configuration's].")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+) -> None:
+    """Trains a network on a prepared dataset."""
+    changes = [*(changes or []), *([] if out is None else [f"out={out}"])]
+    experiment = prepare(read_config(config, changes=changes), catalog=Catalog(catalog))
+    train(experiment, ranks=ranks_from_environment(), resume=resume)
+
+
+@app.command()
+def evaluate(run: RunArgument, split: SplitOption = None, catalog: CatalogOption = None) -> None:
+    """Scores a trained network on a split; prints the metrics as JSON."""
+    ranks = ranks_from_environment()
+    metrics = score(open_run(run, catalog=Catalog(catalog)), split=split, ranks=ranks)
+    if ranks.is_first:
+        print(json.dumps({name: None if value != value else value for name, value in metrics.items()}, indent=2))
+
+
+@app.command()
+def predict(
+    run: RunArgument,
+    split: Annotated[str | None, typer.Option(help="A split, or `whole` [the configuration's test].")] = None,
+    derived_id: Annotated[str | None, typer.Option("--id", help="Name of the group to write [the run's].")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Another dataset than the run was trained on.")] = None,
+    halo: Annotated[
+        int | None, typer.Option(min=0, help="Samples of context [the receptive field, at most 128].")
+    ] = None,
+    catalog: CatalogOption = None,
+) -> None:
+    """Writes what a trained network says into a derived group of the dataset."""
+    experiment = open_run(run, catalog=Catalog(catalog), dataset=dataset)
+    prediction = Prediction(
+        experiment=experiment,
+        derived_id=derived_id or run.resolve().name,
+        split=split or experiment.config.splits.test or WHOLE,
+        halo=halo,
+        provenance={"run": str(run.resolve()), "config": experiment.config.model_dump(mode="json")},
+    )
+    ranks = ranks_from_environment()
+    write(prediction, ranks=ranks)
+    if ranks.is_first:
+        entry = experiment.dataset.entry
+        print(f"wrote derived group {prediction.derived_id!r} of dataset {entry.name!r}: {entry.url}")
+
+
+def main() -> None:
+    """Runs the command; of several ranks that meet the same wrong input, the first one says so."""
+    ranks = ranks_from_environment()
+    logging.basicConfig(level=logging.WARNING if ranks.is_first else logging.ERROR, format="%(levelname)s: %(message)s")
+    if ranks.is_first:
+        command_line.run(app, name="python -m trainer")
+    else:
+        _run_quietly()
+
+
+def _run_quietly() -> None:
+    try:
+        app(prog_name="python -m trainer")
+    except InputError as error:
+        if isinstance(error, OneRankError):
+            print(f"error: {error}", file=sys.stderr)
+        time.sleep(2)  # torchrun ends all ranks when one exits: leave the first one time for its sentence
+        sys.exit(command_line.STATUS_WRONG_INPUT)
+
+
+if __name__ == "__main__":
+    main()

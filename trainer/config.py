@@ -1,0 +1,137 @@
+"""What a run is told: frozen, and a misspelt key is an error."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(gt=0)]
+Whole = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of the configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatasetConfig(Section):
+    """What to read.
+
+    Attributes:
+        name: Name in the catalog.
+        variable: Variable with role ``input``; by default the dataset's main one.
+        label: Variable that the task learns from: ``VARIABLE``, or ``ID/VARIABLE`` in the derived group ID.
+    """
+
+    name: str
+    variable: str | None = None
+    label: str | None = None
+
+
+class SplitsConfig(Section):
+    """Which of the dataset's splits serve what; None leaves a purpose out.
+
+    Attributes:
+        train: Read for training and for normalisation.
+        validation: Scored while training; its score chooses the best checkpoint.
+        test: Default of ``evaluate`` and ``predict``.
+    """
+
+    train: str = "train"
+    validation: str | None = "validation"
+    test: str | None = "test"
+
+
+class Component(Section):
+    """A model or a task: a name of this package's, or ``package.module:Class``; all other keys are its settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The keys beside ``name``; `components.resolve` judges them against what the class takes."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class OptimiserConfig(Section):
+    """AdamW, with a rate that rises linearly and then falls as half a cosine.
+
+    Attributes:
+        learning_rate: Highest rate.
+        weight_decay: Decoupled decay of every parameter.
+        warmup_steps: Steps of the linear rise.
+        final_fraction: The last step's rate as a fraction of the highest one.
+        clip_norm: Gradients are scaled down to this L2 norm; None leaves them.
+    """
+
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 0.01
+    warmup_steps: Whole = 100
+    final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.01
+    clip_norm: Positive | None = 1.0
+
+
+class FeedConfig(Section):
+    """How windows are read.
+
+    Attributes:
+        threads: Reader threads of each rank.
+        look_ahead_batches: Batches of each rank under way or ready.
+        budget_nbytes: Most bytes of decoded chunks that each rank holds at any time.
+        shuffle_groups: Neighbouring chunk groups whose windows are mixed: more mixes better and holds more chunks.
+    """
+
+    threads: Count = 2
+    look_ahead_batches: Count = 4
+    budget_nbytes: Count = 512 * 2**20
+    shuffle_groups: Count = 8
+
+
+class Config(Section):
+    """One run.
+
+    Attributes:
+        dataset: What to read.
+        window: Samples of a window by dimension. A dimension not named is one sample wide and does not reach the
+            network: ``{crossline: 128, time: 128}`` trains a 2-D network on the inline sections of a 3-D stack.
+        stride: Samples between neighbouring training windows, by dimension of the variable; half a window by default.
+            Validation windows lie side by side.
+        splits: Which splits serve what.
+        model: The network and its settings.
+        task: The task and its settings.
+        optimiser: How weights move.
+        batch_size: Windows of a step over all ranks together.
+        steps: Length of the run; or give ``epochs``.
+        epochs: Length of the run in passes over the training windows.
+        validate_every_steps: How often the validation split is scored.
+        checkpoint_every_steps: How often a checkpoint is written; scoring writes one too.
+        seed: Fixes the weights at the start, the order of windows and what tasks draw.
+        feed: How windows are read.
+        out: Folder of the run.
+    """
+
+    dataset: DatasetConfig
+    window: dict[str, Count]
+    stride: dict[str, Count] = {}
+    splits: SplitsConfig = SplitsConfig()
+    model: Component
+    task: Component
+    optimiser: OptimiserConfig = OptimiserConfig()
+    batch_size: Count
+    steps: Count | None = None
+    epochs: Count | None = None
+    validate_every_steps: Count = 500
+    checkpoint_every_steps: Count = 500
+    seed: Whole = 0
+    feed: FeedConfig = FeedConfig()
+    out: Path
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs")
+        return self

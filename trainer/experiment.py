@@ -1,0 +1,238 @@
+"""Everything that a run needs, judged before any rank waits for another: the same on all ranks, or refused on all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from torch import nn
+
+from data_catalog import Catalog, InputError, Variable
+from trainer.components import resolve, settings_of
+from trainer.config import Config
+from trainer.normalise import Normalisation, normalisation_from_manifest
+from trainer.order import Order, PlanOrder, ShuffledOrder
+from trainer.randomness import Purpose, stream
+from trainer.store import Dataset, StoredVariable
+from trainer.tasks.task import Task, TaskData
+from trainer.window_reader import WindowReader, check_budget
+from trainer.windows import Extents, WindowPlan, guard_between, plan_windows
+
+MODELS = {"unet": "trainer.unet:UNet"}
+TASKS = {
+    "segmentation": "trainer.tasks.segmentation:Segmentation",
+    "reconstruction": "trainer.tasks.reconstruction:Reconstruction",
+}
+MODEL_GIVEN = frozenset({"dims", "in_channels", "out_channels"})
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a trained network brings along to a dataset that may know neither.
+
+    Attributes:
+        normalisation: That it is used to.
+        label: What the entry said of the label that it learned from.
+    """
+
+    normalisation: Normalisation
+    label: Variable | None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configuration brought together with its dataset.
+
+    Attributes:
+        config: What the run is told.
+        dataset: What it reads.
+        stored: The input variable.
+        label: The variable to learn from, if any.
+        normalisation: Of the input, from the training split.
+        task: What is learned.
+        model: The network, with the weights that it starts from.
+    """
+
+    config: Config
+    dataset: Dataset
+    stored: StoredVariable
+    label: StoredVariable | None
+    normalisation: Normalisation
+    task: Task
+    model: nn.Module
+
+    @property
+    def window(self) -> Extents:
+        """Window extents on all dimensions of the variable."""
+        return tuple(self.config.window.get(dim, 1) for dim in self.stored.variable.dims)
+
+    @property
+    def network_axes(self) -> tuple[int, ...]:
+        """Dimensions of the variable that the network sees."""
+        return tuple(axis for axis, dim in enumerate(self.stored.variable.dims) if dim in self.config.window)
+
+    def training_order(self) -> ShuffledOrder:
+        """The training windows, half a window apart unless the configuration says otherwise, shuffled."""
+        dims = self.stored.variable.dims
+        half = {dim: max(1, extent // 2) for dim, extent in self.config.window.items()}
+        stride = tuple((half | self.config.stride).get(dim, 1) for dim in dims)
+        plan = self._plan(self.config.splits.train, stride=stride)
+        chunk = self.stored.variable.chunk_shape
+        block = tuple(-(-extent // size) * size for extent, size in zip(self.window, chunk, strict=True))
+        return ShuffledOrder(plan, block=block, pool_groups=self.config.feed.shuffle_groups, seed=self.config.seed)
+
+    def scoring_order(self, split: str) -> Order:
+        """The windows of a split side by side, in order; the last of a row overlaps where the split does not divide."""
+        return PlanOrder(self._plan(split, stride=self.window))
+
+    def reader(self, *, with_label: bool = True) -> WindowReader:
+        """A reader with a cache of its own.
+
+        Args:
+            with_label: Whether it also reads the label, where there is one.
+
+        Raises:
+            InputError: If its budget is too small for a window.
+        """
+        reader = WindowReader.open(
+            self.dataset,
+            stored=self.stored,
+            label=self.label if with_label else None,
+            normalisation=self.normalisation,
+            budget_nbytes=self.config.feed.budget_nbytes,
+        )
+        check_budget(reader, window=self.window)
+        return reader
+
+    def _plan(self, split: str, *, stride: Extents) -> WindowPlan:
+        dims = self.stored.variable.dims
+        boxes = self.dataset.split(split, dims=dims)
+        plan = plan_windows(boxes, window=self.window, stride=stride)
+        if not len(plan):
+            largest = "; ".join(
+                ", ".join(f"{dim} {stop - start}" for dim, (start, stop) in zip(dims, box, strict=True))
+                for box in boxes
+            )
+            wanted = ", ".join(f"{dim} {extent}" for dim, extent in zip(dims, self.window, strict=True))
+            raise InputError(
+                f"no window fits split {split!r} of dataset {self.dataset.entry.name!r}: a window takes {wanted}, its "
+                f"boxes hold {largest}. Choose a smaller config.window, or another split."
+            )
+        return plan
+
+
+def prepare(config: Config, *, catalog: Catalog, learned: Learned | None = None) -> Experiment:
+    """Opens the dataset and judges the configuration against it.
+
+    Args:
+        config: What the run is told.
+        catalog: Where the dataset is listed.
+        learned: What a trained network brings along; by default all comes from the dataset.
+
+    Raises:
+        InputError: At the first thing that does not fit, saying what was found, expected, and what to do.
+    """
+    dataset = Dataset(config.dataset.name, catalog=catalog)
+    stored = dataset.input_variable(config.dataset.variable)
+    label = _find_label(config, dataset=dataset, may_be_absent=learned is not None)
+    _check_dims(config, stored=stored, label=label)
+    if learned is None:
+        normalisation = _learn_normalisation(config, dataset=dataset, stored=stored)
+        learned = Learned(normalisation, label=None if label is None else label.variable)
+    task = _make_task(config, stored=stored, learned=learned)
+    model = _make_model(config, task=task)
+    _check_window_sizes(config.window, model=model)
+    return Experiment(config, dataset, stored, label, learned.normalisation, task, model)
+
+
+def _find_label(config: Config, *, dataset: Dataset, may_be_absent: bool) -> StoredVariable | None:
+    name = config.dataset.label
+    if name is None or (may_be_absent and not dataset.holds(name)):
+        return None
+    return dataset.variable(name)
+
+
+def _learn_normalisation(config: Config, *, dataset: Dataset, stored: StoredVariable) -> Normalisation:
+    _check_guards(config, dataset=dataset, dims=stored.variable.dims)
+    boxes = dataset.split(config.splits.train, dims=stored.variable.dims)
+    return normalisation_from_manifest(dataset, stored, boxes=boxes)
+
+
+def _make_task(config: Config, *, stored: StoredVariable, learned: Learned) -> Task:
+    data = TaskData(
+        name=stored.name,
+        variable=stored.variable,
+        network_dims=tuple(dim for dim in stored.variable.dims if dim in config.window),
+        normalisation=learned.normalisation,
+        seed=config.seed,
+        label_name=config.dataset.label,
+        label=learned.label,
+    )
+    kind = resolve(config.task, own=TASKS, place="task")
+    settings = settings_of(config.task, of=kind, given=frozenset({"data"}), place="task")
+    task: Task = kind(data, **settings)
+    return task
+
+
+def _make_model(config: Config, *, task: Task) -> nn.Module:
+    kind = resolve(config.model, own=MODELS, place="model")
+    settings = settings_of(config.model, of=kind, given=MODEL_GIVEN, place="model")
+    seed = int(stream(config.seed, purpose=Purpose.WEIGHTS).integers(2**63))
+    with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global generator: lend them one
+        torch.manual_seed(seed)
+        model = kind(dims=len(config.window), in_channels=task.in_channels, out_channels=task.out_channels, **settings)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"config.model.name: {config.model.name!r} is no torch.nn.Module.")
+    return model
+
+
+def _check_dims(config: Config, *, stored: StoredVariable, label: StoredVariable | None) -> None:
+    dims = stored.variable.dims
+    for place, named in {"window": config.window, "stride": config.stride}.items():
+        if unknown := sorted(set(named) - set(dims)):
+            raise InputError(
+                f"config.{place}: {', '.join(unknown)} is no dimension of {stored.name!r}, which has {', '.join(dims)}."
+            )
+    if len(config.window) not in (2, 3):
+        raise InputError(
+            f"config.window names {len(config.window)} dimensions, networks here have 2 or 3: choose from "
+            f"{', '.join(dims)}."
+        )
+    if label is not None and label.variable.dims != dims:
+        raise InputError(
+            f"config.dataset.label: {label.name!r} is on ({', '.join(label.variable.dims)}), {stored.name!r} on "
+            f"({', '.join(dims)}); a label must lie on the same samples."
+        )
+
+
+def _check_guards(config: Config, *, dataset: Dataset, dims: tuple[str, ...]) -> None:
+    window = tuple(config.window.get(dim, 1) for dim in dims)
+    train = config.splits.train
+    for other in filter(None, (config.splits.validation, config.splits.test)):
+        pairs = product(dataset.split(train, dims=dims), dataset.split(other, dims=dims))
+        for one, another in pairs:
+            guard = guard_between(one, another)
+            if all(gap < extent for gap, extent in zip(guard, window, strict=True)):
+                found = ", ".join(f"{dim} {max(gap, 0)}" for dim, gap in zip(dims, guard, strict=True))
+                needed = " or ".join(f"{dim} {extent}" for dim, extent in zip(dims, window, strict=True))
+                raise InputError(
+                    f"splits {train!r} and {other!r} of dataset {dataset.entry.name!r} are only {found} samples apart: "
+                    f"a window of one would touch its neighbour in the other. A guard band of {needed} is needed; "
+                    "choose a smaller config.window or wider guards between the splits."
+                )
+
+
+def _check_window_sizes(window: Mapping[str, int], *, model: nn.Module) -> None:
+    multiple = size_multiple(model)
+    for dim, extent in window.items():
+        if extent % multiple:
+            near = max(multiple, round(extent / multiple) * multiple)
+            raise InputError(
+                f"config.window.{dim} is {extent}; this network halves its input until a sample stands for "
+                f"{multiple}, so it must be a multiple of {multiple}, e.g. {near}. Or choose fewer config.model.levels."
+            )
+
+
+def size_multiple(model: nn.Module) -> int:
+    """What input sizes must be multiples of; 1 where the model does not say."""
+    return int(getattr(model, "size_multiple", 1))

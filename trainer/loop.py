@@ -1,0 +1,192 @@
+"""Training, on one screen."""
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from data_catalog import InputError
+from trainer.checkpoint import (
+    RunState,
+    best_score,
+    last_checkpoint,
+    load_model,
+    load_optimiser,
+    mark_best,
+    prune,
+    read_state,
+    write_checkpoint,
+)
+from trainer.config_file import write_config
+from trainer.experiment import Experiment
+from trainer.feed import ExampleSource, Feed
+from trainer.optimisation import learning_rate, make_optimiser, set_learning_rate, take_step
+from trainer.order import check_divides, steps_per_epoch
+from trainer.ranks import Ranks, joined, wait_for_all
+from trainer.run_log import RunLog
+from trainer.scoring import Scores, score_split
+
+BUCKET_MIB = 8  # DDP's 25 MiB would leave the tail of a small network's gradients exposed
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run ready to go, judged alike on every rank.
+
+    Attributes:
+        experiment: Data, task and network.
+        ranks: The processes of the run.
+        training: Examples to learn from.
+        order_digest: Of the order that they come in.
+        validation: Examples to score; None where there are none.
+        optimiser: Of the network.
+        first_step: Steps done before.
+        steps: Of the whole run.
+    """
+
+    experiment: Experiment
+    ranks: Ranks
+    training: ExampleSource
+    order_digest: str
+    validation: ExampleSource | None
+    optimiser: torch.optim.Optimizer
+    first_step: int
+    steps: int
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where they are written."""
+        return self.experiment.config.out / "checkpoints"
+
+    def run(self) -> None:
+        """Trains to the end; all ranks call this together."""
+        config, ranks, task = self.experiment.config, self.ranks, self.experiment.task
+        network = _over_ranks(self.experiment.model, ranks=ranks)
+        with ExitStack() as stack:
+            log = stack.enter_context(self._begin_log()) if ranks.is_first else None
+            feed = stack.enter_context(self._feed())
+            done_at, waited_s = time.perf_counter(), 0.0
+            for step, batch in enumerate(feed, start=self.first_step + 1):
+                rate = learning_rate(step - 1, steps=self.steps, config=config.optimiser)
+                set_learning_rate(self.optimiser, rate=rate)
+                clip_norm = config.optimiser.clip_norm
+                outcome = take_step(
+                    network, batch=batch, task=task, optimiser=self.optimiser, ranks=ranks, clip_norm=clip_norm
+                )
+                if log:
+                    step_s = time.perf_counter() - done_at
+                    values = {"loss": outcome.loss, "gradient_norm": outcome.gradient_norm, "learning_rate": rate}
+                    pace = {"windows_per_s": config.batch_size / step_s, "wait": (feed.wait_s - waited_s) / step_s}
+                    log.step(step, values=values | pace)
+                self._score_and_save(step, log=log)
+                done_at, waited_s = time.perf_counter(), feed.wait_s
+
+    def _score_and_save(self, step: int, *, log: RunLog | None) -> None:
+        config, last = self.experiment.config, step == self.steps
+        scores = None
+        if self.validation and (last or step % config.validate_every_steps == 0):
+            scores = self._score(self.validation)
+            if log and config.splits.validation:
+                log.scores(step, split=config.splits.validation, metrics=scores.metrics, picture=scores.picture)
+        if scores or last or step % config.checkpoint_every_steps == 0:
+            if self.ranks.is_first:
+                self._save(step, scores=scores)
+            wait_for_all()
+
+    def _score(self, source: ExampleSource) -> Scores:
+        config, model = self.experiment.config, self.experiment.model
+        return score_split(model, source=source, feed=config.feed, batch_size=config.batch_size, ranks=self.ranks)
+
+    def _save(self, step: int, *, scores: Scores | None) -> None:
+        config, normalisation, label = self.experiment.config, self.experiment.normalisation, self.experiment.label
+        state = RunState(
+            step=step,
+            samples_seen=step * config.batch_size,
+            order_digest=self.order_digest,
+            model=config.model.model_dump(),
+            mean=normalisation.mean,
+            standard_deviation=normalisation.standard_deviation,
+            label=None if label is None else label.variable.model_dump(mode="json"),
+        )
+        write_checkpoint(self.checkpoints, state=state, model=self.experiment.model, optimiser=self.optimiser)
+        if scores and scores.score > best_score(self.checkpoints):
+            mark_best(self.checkpoints, step=step, score=scores.score)
+        prune(self.checkpoints)
+
+    def _begin_log(self) -> RunLog:
+        config = self.experiment.config
+        config.out.mkdir(parents=True, exist_ok=True)
+        write_config(config.out / "config.yaml", config=config)
+        return RunLog(config.out, first_step=self.first_step, steps=self.steps)
+
+    def _feed(self) -> Feed:
+        config, steps = self.experiment.config, range(self.first_step, self.steps)
+        return Feed(self.training, config=config.feed, batch_size=config.batch_size, ranks=self.ranks, steps=steps)
+
+
+def fit(experiment: Experiment, *, ranks: Ranks, resume: bool) -> None:
+    """Trains a network.
+
+    Args:
+        experiment: Data, task and network.
+        ranks: The processes of the run; all of them call this.
+        resume: Whether to go on from the run's last checkpoint.
+
+    Raises:
+        InputError: If the run cannot begin; raised on every rank, before any waits for another.
+    """
+    training = _ready(experiment, ranks=ranks, resume=resume)
+    with joined(ranks):
+        training.run()
+
+
+def _ready(experiment: Experiment, *, ranks: Ranks, resume: bool) -> Training:
+    config = experiment.config
+    check_divides(config.batch_size, world_size=ranks.world_size)
+    order, reader = experiment.training_order(), experiment.reader()
+    axes, validation = experiment.network_axes, None
+    if config.splits.validation:
+        scored = experiment.scoring_order(config.splits.validation)
+        validation = ExampleSource(reader, scored, experiment.task, axes, config.seed)
+    experiment.model.to(ranks.device)
+    optimiser = make_optimiser(experiment.model, config=config.optimiser)
+    digest = order.digest(batch_size=config.batch_size)
+    return Training(
+        experiment=experiment,
+        ranks=ranks,
+        training=ExampleSource(reader, order, experiment.task, axes, config.seed),
+        validation=validation,
+        optimiser=optimiser,
+        order_digest=digest,
+        first_step=_restore(experiment, optimiser=optimiser, order_digest=digest, resume=resume),
+        steps=config.steps or (config.epochs or 0) * steps_per_epoch(order, batch_size=config.batch_size),
+    )
+
+
+def _restore(experiment: Experiment, *, optimiser: torch.optim.Optimizer, order_digest: str, resume: bool) -> int:
+    folder = experiment.config.out / "checkpoints"
+    checkpoint = last_checkpoint(folder)
+    if checkpoint is None:
+        return 0
+    if not resume:
+        raise InputError(f"{experiment.config.out} holds a run already: go on with --resume, or choose another --out.")
+    load_model(checkpoint, model=experiment.model)
+    state = read_state(checkpoint)
+    if state.order_digest != order_digest:
+        raise InputError(
+            f"checkpoint {checkpoint} saw other windows in another order: splits, window, stride, batch_size, "
+            "feed.shuffle_groups or seed have changed. Set them back, or choose another --out."
+        )
+    load_optimiser(checkpoint, optimiser=optimiser)
+    return state.step
+
+
+def _over_ranks(model: nn.Module, *, ranks: Ranks) -> nn.Module:
+    if ranks.world_size == 1:
+        return model
+    device_ids = [ranks.device] if ranks.device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=device_ids, bucket_cap_mb=BUCKET_MIB)

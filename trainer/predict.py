@@ -1,0 +1,159 @@
+"""Prediction: a trained network over a whole dataset or a split, straight into a derived group of the store."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from pydantic import JsonValue
+
+from data_catalog import InputError
+from trainer.derived import check_is_new, describe, new_group, open_arrays, publish
+from trainer.experiment import Experiment, size_multiple
+from trainer.predictor import Predictor
+from trainer.ranks import Ranks, joined, sum_over_ranks, wait_for_all
+from trainer.tiles import Tiling, columns
+from trainer.windows import Ranges
+
+WHOLE = "whole"
+"""In place of a split: everywhere."""
+
+MOST_HALO = 128
+"""Samples of context on either side, where the user does not say: beyond, a network's view is wide but faint."""
+
+TILE = {2: 512, 3: 64}
+"""Samples of a tile's core along each axis, by the number of axes."""
+
+SAMPLES_AT_ONCE = 2**20
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What to predict, where to write it.
+
+    Attributes:
+        experiment: A run, opened.
+        derived_id: Name of the group to write.
+        split: Where to predict: a split, or `WHOLE`.
+        halo: Samples of context on either side of a tile; None for the network's receptive field, up to `MOST_HALO`.
+        provenance: What the entry shall say of where it came from.
+    """
+
+    experiment: Experiment
+    derived_id: str
+    split: str
+    halo: int | None
+    provenance: dict[str, JsonValue]
+
+    @property
+    def boxes(self) -> tuple[Ranges, ...]:
+        """Where values are predicted."""
+        variable = self.experiment.stored.variable
+        if self.split == WHOLE:
+            return (tuple((0, size) for size in variable.shape),)
+        return self.experiment.dataset.split(self.split, dims=variable.dims)
+
+    @property
+    def tiling(self) -> Tiling:
+        """How the volume is cut for the network."""
+        model, axes = self.experiment.model, self.experiment.network_axes
+        field = int(getattr(model, "receptive_field", MOST_HALO))
+        halo = min(field, MOST_HALO) if self.halo is None else self.halo
+        tile = TILE[len(axes)]
+        return Tiling(
+            shape=self.experiment.stored.variable.shape,
+            network_axes=axes,
+            tile=tile,
+            halo=halo,
+            multiple=size_multiple(model),
+            sections=max(1, SAMPLES_AT_ONCE // (tile + 2 * halo) ** len(axes)),
+        )
+
+
+def predict(prediction: Prediction, *, ranks: Ranks) -> None:
+    """Predicts, and publishes the group with the entry's next revision; leaves no trace if it fails.
+
+    Args:
+        prediction: What to predict, where to write it.
+        ranks: All of them call this together.
+
+    Raises:
+        InputError: If the group exists, or there is no such split.
+    """
+    experiment = prediction.experiment
+    check_is_new(experiment.dataset, prediction.derived_id)
+    boxes = prediction.boxes
+    experiment.model.to(ranks.device).eval()
+    with joined(ranks), _ended_by_exception():
+        with _group(prediction, ranks=ranks):
+            wait_for_all()
+            _fail_together(lambda: _write_share(prediction, boxes=boxes, ranks=ranks), ranks=ranks)
+            if ranks.is_first:
+                _publish(prediction)
+        wait_for_all()
+
+
+def _write_share(prediction: Prediction, *, boxes: tuple[Ranges, ...], ranks: Ranks) -> None:
+    experiment = prediction.experiment
+    variable, outputs = experiment.stored.variable, experiment.task.outputs
+    predictor = Predictor(
+        model=experiment.model,
+        task=experiment.task,
+        reader=experiment.reader(with_label=False),
+        tiling=prediction.tiling,
+        arrays=open_arrays(experiment.dataset, derived_id=prediction.derived_id, names=outputs),
+        device=ranks.device,
+    )
+    shards = columns(variable.shape, shard=variable.shard_shape, boxes=boxes)
+    for column in shards[ranks.rank :: ranks.world_size]:
+        predictor.write_column(column, boxes=boxes)
+
+
+def _publish(prediction: Prediction) -> None:
+    experiment = prediction.experiment
+    variable, split = experiment.stored.variable, prediction.split
+    publish(
+        experiment.dataset,
+        derived_id=prediction.derived_id,
+        variables={name: describe(output, like=variable) for name, output in experiment.task.outputs.items()},
+        boxes=() if split == WHOLE else experiment.dataset.entry.splits[split],
+        provenance={**prediction.provenance, "split": split},
+    )
+
+
+def _group(prediction: Prediction, *, ranks: Ranks) -> AbstractContextManager[None]:
+    if not ranks.is_first:
+        return nullcontext()
+    experiment = prediction.experiment
+    return new_group(
+        experiment.dataset,
+        derived_id=prediction.derived_id,
+        like=experiment.stored.variable,
+        outputs=experiment.task.outputs,
+    )
+
+
+def _fail_together(step: Callable[[], None], *, ranks: Ranks) -> None:
+    """Runs a step on every rank; where one fails, all of them raise, and none waits for it for ever."""
+    error: Exception | None = None
+    try:
+        step()
+    except Exception as caught:
+        error = caught
+    failures = int(sum_over_ranks(torch.tensor(float(error is not None), device=ranks.device)))
+    if error is not None:
+        raise error
+    if failures:
+        raise InputError(f"{failures} of {ranks.world_size} processes failed and said why; nothing was published.")
+
+
+@contextmanager
+def _ended_by_exception() -> Iterator[None]:
+    """Makes of a request to end, as torchrun sends when another rank is lost, an exception that cleans up."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

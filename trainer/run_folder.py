@@ -1,0 +1,40 @@
+"""A run's folder read back: its configuration, and its network as it was at the best checkpoint."""
+
+from pathlib import Path
+
+from data_catalog import Catalog, InputError, Variable
+from trainer.checkpoint import best_checkpoint, load_model, read_state
+from trainer.config import Config
+from trainer.config_file import read_config
+from trainer.experiment import Experiment, Learned, prepare
+from trainer.normalise import Normalisation
+
+
+def open_run(folder: Path, *, catalog: Catalog, dataset: str | None = None) -> Experiment:
+    """The experiment of a run, with the weights and the normalisation of its best checkpoint.
+
+    Args:
+        folder: What `fit` has written.
+        catalog: Where to look for the dataset.
+        dataset: Another dataset than the run was trained on.
+
+    Raises:
+        InputError: If the folder holds no run, or its network does not suit the dataset.
+    """
+    checkpoint = best_checkpoint(folder / "checkpoints")
+    if checkpoint is None:
+        raise InputError(f"{folder} holds no checkpoint: give the folder that `fit` wrote, its `out`.")
+    config = read_config(folder / "config.yaml")
+    state = read_state(checkpoint)
+    normalisation = Normalisation(mean=state.mean, standard_deviation=state.standard_deviation)
+    label = None if state.label is None else Variable.model_validate(state.label)
+    learned = Learned(normalisation, label=label)
+    experiment = prepare(_elsewhere(config, dataset=dataset), catalog=catalog, learned=learned)
+    load_model(checkpoint, model=experiment.model)
+    return experiment
+
+
+def _elsewhere(config: Config, *, dataset: str | None) -> Config:
+    if dataset is None:
+        return config
+    return config.model_copy(update={"dataset": config.dataset.model_copy(update={"name": dataset})})

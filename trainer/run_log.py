@@ -1,0 +1,98 @@
+"""What a run says of itself: ``metrics.jsonl``, TensorBoard, and a line on the terminal. One rank keeps it."""
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.utils.tensorboard.writer import SummaryWriter
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class RunLog:
+    """Writes as the run goes; use it in a ``with``."""
+
+    def __init__(self, folder: Path, *, first_step: int, steps: int) -> None:
+        """Begins or goes on.
+
+        Args:
+            folder: Of the run.
+            first_step: Where this part of the run begins.
+            steps: Of the whole run.
+        """
+        self._steps = steps
+        self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115 (closed in __exit__)
+        self._board = SummaryWriter(folder / "tensorboard", purge_step=first_step)
+        self._last_line_s = -math.inf
+        self._progress = _progress()
+        if self._progress is not None:
+            self._progress.start()
+            self._bar = self._progress.add_task("", total=steps, completed=first_step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        self._board.close()
+        self._lines.close()
+
+    def step(self, step: int, *, values: dict[str, float]) -> None:
+        """Notes one step, counted from 1 when done."""
+        self._write({"step": step, **values})
+        for name, value in values.items():
+            self._board.add_scalar(f"step/{name}", value, step)
+        about = f"loss {values['loss']:.4f}  {values['windows_per_s']:.1f} windows/s"
+        if self._progress is not None:
+            self._progress.update(self._bar, completed=step, description=about)
+        elif time.monotonic() - self._last_line_s > SECONDS_BETWEEN_LINES or step == self._steps:
+            self._last_line_s = time.monotonic()
+            print(f"step {step}/{self._steps}  {about}", flush=True)
+
+    def scores(self, step: int, *, split: str, metrics: dict[str, float], picture: dict[str, Tensor]) -> None:
+        """Notes the metrics of a split, and shows the picture's views side by side."""
+        self._write({"step": step, "split": split, **metrics})
+        for name, value in metrics.items():
+            self._board.add_scalar(f"{split}/{name}", value, step)
+        self._board.add_image(f"{split}: {', '.join(picture)}", side_by_side(picture), step, dataformats="HW")
+        print(f"step {step}  {split}: {described(metrics)}", flush=True)
+
+    def _write(self, values: dict[str, Any]) -> None:
+        json_values = {key: None if value != value else value for key, value in values.items()}  # JSON has no NaN
+        self._lines.write(json.dumps(json_values) + "\n")
+        self._lines.flush()
+
+
+def described(metrics: dict[str, float]) -> str:
+    """Metrics on one line."""
+    return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+
+
+def side_by_side(views: dict[str, Tensor]) -> Tensor:
+    """Grey views next to each other, (row, column) in 0 to 1, samples down; of a volume its middle section."""
+    return torch.cat([_grey(view) for view in views.values()], dim=1)
+
+
+def _grey(view: Tensor) -> Tensor:
+    while view.dim() > 2:
+        view = view[len(view) // 2]
+    view = view.float().cpu().T
+    low, high = view.min(), view.max()
+    return (view - low) / (high - low) if high > low else torch.zeros_like(view)
+
+
+def _progress() -> Progress | None:
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        return None
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    return Progress(*columns, console=console)

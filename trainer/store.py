@@ -1,0 +1,131 @@
+"""A catalogued dataset opened for reading: its entry judged, its Zarr arrays at hand, its manifest on demand."""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from data_catalog import Catalog, Entry, InputError, Role, Variable, layout
+from trainer.windows import Ranges
+
+ZarrArray: TypeAlias = zarr.Array[Any]
+
+zarr.config.set({"async.concurrency": 2, "threading.max_workers": 2})  # the feed's own threads are the parallelism
+
+
+@dataclass(frozen=True)
+class StoredVariable:
+    """A variable, and where it lies.
+
+    Attributes:
+        name: As the user wrote it.
+        path: Relative to the store's root, e.g. ``amplitude`` or ``derived/faults/fault``.
+        variable: What the entry says of it.
+        array: Opened for reading.
+    """
+
+    name: str
+    path: str
+    variable: Variable
+    array: ZarrArray = field(repr=False)
+
+
+class Dataset:
+    """One prepared dataset.
+
+    Attributes:
+        catalog: Where its entry is.
+        entry: What the catalog says of it.
+    """
+
+    def __init__(self, name: str, *, catalog: Catalog) -> None:
+        """Opens a dataset.
+
+        Args:
+            name: In the catalog.
+            catalog: Where to look.
+
+        Raises:
+            InputError: If there is none of that name.
+            ConformanceError: If the entry or the store breaks the contract.
+        """
+        self.catalog = catalog
+        self.entry: Entry = catalog.open(name)
+        self._group = zarr.open_group(self.entry.url, mode="r", use_consolidated=False)
+
+    def input_variable(self, name: str | None = None) -> StoredVariable:
+        """The variable that a network reads, the main one by default.
+
+        Raises:
+            InputError: If there is none of that name, or its role is not ``input``.
+        """
+        found = self.variable(name or self.entry.main_variable)
+        if found.variable.role is not Role.INPUT:
+            inputs = [name for name, each in self.entry.variables.items() if each.role is Role.INPUT]
+            raise InputError(
+                f"config.dataset.variable: {found.name!r} of dataset {self.entry.name!r} has role "
+                f"{found.variable.role}, a network reads role input: {', '.join(inputs)}."
+            )
+        return found
+
+    def variable(self, name: str) -> StoredVariable:
+        """A variable by ``VARIABLE``, or by ``ID/VARIABLE`` for one of the derived group ID.
+
+        A name without ID means the root group, and then the only derived group that has it.
+
+        Raises:
+            InputError: If there is none, or several derived groups have one.
+        """
+        matches = self._matches(name)
+        if len(matches) != 1:
+            known = ", ".join(path.removeprefix(f"{layout.DERIVED_GROUP}/") for path in self._variables())
+            found = f"stands for {', '.join(matches)}; write ID/VARIABLE" if matches else f"is none of {known}"
+            raise InputError(f"variable {name!r} of dataset {self.entry.name!r} {found}.")
+        return StoredVariable(name, matches[0], self._variables()[matches[0]], self._open(matches[0]))
+
+    def holds(self, name: str) -> bool:
+        """Whether `variable` would find one."""
+        return len(self._matches(name)) == 1
+
+    def live(self, main: Variable) -> ZarrArray | None:
+        """Which traces were recorded, bool on the dimensions of ``main`` without the last; None where all were."""
+        live = self.entry.variables.get(layout.LIVE)
+        return self._open(layout.LIVE) if live is not None and live.dims == main.dims[:-1] else None
+
+    def split(self, name: str, *, dims: tuple[str, ...]) -> tuple[Ranges, ...]:
+        """The boxes of a split along the given dimensions.
+
+        Raises:
+            InputError: If the dataset has no such split.
+        """
+        boxes = self.entry.splits.get(name)
+        if boxes is None:
+            known = ", ".join(self.entry.splits) or "none: make them with the pipeline"
+            raise InputError(f"split {name!r} is not among the splits of dataset {self.entry.name!r}: {known}.")
+        return tuple(tuple(box.get(dim, (0, self.entry.sizes[dim])) for dim in dims) for box in boxes)
+
+    def manifest(self, stored: StoredVariable, statistic: str) -> npt.NDArray[np.generic]:
+        """One statistic of each inner chunk of a variable."""
+        folder = stored.path.rpartition("/")[0]
+        path = layout.manifest_path(stored.path.rpartition("/")[2], statistic)
+        return np.asarray(self._open(f"{folder}/{path}" if folder else path)[...])
+
+    def _matches(self, name: str) -> list[str]:
+        variables = self._variables()
+        return [name] if name in variables else [path for path in variables if path.endswith(f"/{name}")]
+
+    def _variables(self) -> dict[str, Variable]:
+        derived = {
+            f"{layout.derived_path(derived_id)}/{name}": variable
+            for derived_id, group in self.entry.derived.items()
+            for name, variable in group.variables.items()
+        }
+        return self.entry.variables | derived
+
+    def _open(self, path: str) -> ZarrArray:
+        array = self._group[path]
+        if not isinstance(array, zarr.Array):
+            raise InputError(f"{self.entry.url}/{path} is a group, expected an array.")
+        return array

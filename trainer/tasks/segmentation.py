@@ -1,0 +1,154 @@
+"""Segmentation: a class for each sample, learned from a ``class_label``."""
+
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812 (its usual name)
+from pydantic import Field
+from torch import Tensor
+
+from data_catalog import InputError, Role, Variable
+from trainer.tasks.task import Batch, Example, OutputVariable, TaskData, Window
+
+ClassWeights = tuple[Annotated[float, Field(ge=0)], ...]
+
+
+class Segmentation:
+    """Cross-entropy, soft Dice where wanted, and metrics from one confusion matrix.
+
+    Axes: N batch, K class, X the network's axes.
+    """
+
+    in_channels = 1
+
+    def __init__(
+        self,
+        data: TaskData,
+        *,
+        class_weights: ClassWeights | None = None,
+        dice_weight: Annotated[float, Field(ge=0)] = 0.0,
+    ) -> None:
+        """Makes the task.
+
+        Args:
+            data: Its label has role ``class_label``.
+            class_weights: Weight of each class in the cross-entropy, in the order of ``flag_values``.
+            dice_weight: Weight of soft Dice beside the cross-entropy.
+
+        Raises:
+            InputError: If there is no class label, or the weights do not match its classes.
+        """
+        self._label_name, self._label = _class_label(data)
+        self._class_values = np.asarray(self._label.flag_values, dtype=np.uint8)
+        self._class_names = self._label.flag_meanings or ()
+        self.out_channels = len(self._class_values)
+        if class_weights is not None and len(class_weights) != self.out_channels:
+            raise InputError(
+                f"config.task.class_weights: {len(class_weights)} weights for {self.out_channels} classes "
+                f"({', '.join(self._class_names)}); give one for each."
+            )
+        self._class_weights = torch.tensor(class_weights or (1.0,) * self.out_channels)
+        self._dice_weight = dice_weight
+        self._class_of_value = np.full(256, self.out_channels, dtype=np.uint8)  # any other value: no class
+        self._class_of_value[self._class_values] = np.arange(self.out_channels)
+        self.outputs = self._output_variables(data.variable.dims)
+
+    def example(self, window: Window, *, generator: np.random.Generator) -> Example:
+        """Amplitudes, classes, and weight 1 where a live sample has one of the classes."""
+        assert window.label is not None, "_class_label demands one"
+        classes = self._class_of_value[window.label.astype(np.uint8)]
+        known = window.live & (classes < self.out_channels)
+        return Example(self.prediction_input(window), np.where(known, classes, 0), known.astype(np.float32))
+
+    def sums(self, output: Tensor, *, batch: Batch) -> Tensor:
+        """Weighted cross-entropy and weights; then overlap, predicted and true samples of each class."""
+        target, class_weights = batch.target.long(), self._class_weights.to(output)
+        weight = batch.weight.to(output)
+        losses = F.cross_entropy(output, target, weight=class_weights, reduction="none") * weight
+        parts = [torch.stack([losses.sum(), (class_weights[target] * weight).sum()])]
+        if self._dice_weight:
+            probability = output.softmax(dim=1) * weight.unsqueeze(1)
+            truth = F.one_hot(target, self.out_channels).movedim(-1, 1).to(output) * weight.unsqueeze(1)
+            per_sample = [probability * truth, probability, truth]
+            parts += [each.transpose(0, 1).flatten(1).sum(dim=1) for each in per_sample]
+        return torch.cat(parts)
+
+    def loss(self, sums: Tensor) -> Tensor:
+        """Mean cross-entropy, and 1 - soft Dice averaged over the classes that occur (Milletari et al., 2016)."""
+        loss: Tensor = sums[0] / sums[1].clamp(min=torch.finfo(sums.dtype).tiny)
+        if not self._dice_weight:
+            return loss
+        overlap, predicted, true = sums[2:].reshape(3, self.out_channels)
+        occurs = (true > 0).to(sums)
+        dice = 2 * overlap / (predicted + true).clamp(min=torch.finfo(sums.dtype).tiny)
+        mean_dice: Tensor = (occurs * dice).sum() / occurs.sum().clamp(min=1)
+        return loss + self._dice_weight * (1 - mean_dice)
+
+    def statistics(self, output: Tensor, *, batch: Batch) -> Tensor:
+        """The confusion matrix (true class, predicted class), flattened, int64."""
+        pairs = batch.target.long() * self.out_channels + output.argmax(dim=1)
+        return torch.bincount(pairs[batch.weight > 0], minlength=self.out_channels**2)
+
+    def metrics(self, statistics: npt.NDArray[np.generic]) -> dict[str, float]:
+        """Accuracy, and IoU and Dice of each class and on average; a class that neither occurs nor is said is NaN."""
+        confusion = statistics.astype(np.float64).reshape(self.out_channels, self.out_channels)
+        hit, true, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            iou, dice, accuracy = hit / (true + said - hit), 2 * hit / (true + said), hit.sum() / confusion.sum()
+        named = {f"iou/{name}": float(value) for name, value in zip(self._class_names, iou, strict=True)}
+        named |= {f"dice/{name}": float(value) for name, value in zip(self._class_names, dice, strict=True)}
+        return {"accuracy": float(accuracy), "mean_iou": _mean(iou), "mean_dice": _mean(dice)} | named
+
+    def score(self, metrics: dict[str, float]) -> float:
+        """Mean IoU."""
+        return metrics["mean_iou"]
+
+    def picture(self, output: Tensor, *, batch: Batch) -> dict[str, Tensor]:
+        """Amplitude, true classes and predicted ones."""
+        return {"input": batch.input[0, 0], "label": batch.target[0], "prediction": output[0].argmax(dim=0)}
+
+    def prediction_input(self, window: Window) -> npt.NDArray[np.float32]:
+        """The amplitudes, one channel."""
+        return window.amplitude[None]
+
+    def predictions(self, output: npt.NDArray[np.float32], *, window: Window) -> dict[str, npt.NDArray[np.generic]]:
+        """The likeliest class; of two classes also the probability of the second."""
+        said = self._class_values[output.argmax(axis=0)]
+        found: dict[str, npt.NDArray[np.generic]] = {
+            f"{self._label_name}_class": np.where(window.live, said, np.uint8(self._label.ignore_value or 0))
+        }
+        if self.out_channels == 2:
+            odds = np.exp(np.clip(output[0] - output[1], -80, 80))
+            found[f"{self._label_name}_probability"] = np.where(window.live, 1 / (1 + odds), np.nan).astype(np.float32)
+        return found
+
+    def _output_variables(self, dims: tuple[str, ...]) -> dict[str, OutputVariable]:
+        ignore_value = self._label.ignore_value or 0
+        flags = {
+            "flag_values": self._class_values.tolist(),
+            "flag_meanings": " ".join(self._class_names),
+            "ignore_value": ignore_value,
+        }
+        outputs = {f"{self._label_name}_class": OutputVariable(dims, "uint8", ignore_value, attributes=flags)}
+        if self.out_channels == 2:
+            about = {"long_name": f"probability of {self._class_names[1]}"}
+            outputs[f"{self._label_name}_probability"] = OutputVariable(dims, "float32", np.nan, attributes=about)
+        return outputs
+
+
+def _class_label(data: TaskData) -> tuple[str, Variable]:
+    if data.label is None or data.label_name is None:
+        raise InputError("config.dataset.label: segmentation learns from a class_label; name one.")
+    if data.label.role is not Role.CLASS_LABEL:
+        raise InputError(
+            f"config.dataset.label: {data.label_name!r} has role {data.label.role}, segmentation learns from a "
+            "class_label."
+        )
+    return data.label_name.rpartition("/")[2], data.label
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")
