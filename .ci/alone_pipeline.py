@@ -10,6 +10,7 @@ for absent in ("torch", "tensorboard", "safetensors"):
 
 
 def run(*arguments: str) -> None:
+    """Prints and runs a command of the project."""
     print("$ python -m", *arguments, flush=True)
     subprocess.run([sys.executable, "-m", *arguments], check=True)
 

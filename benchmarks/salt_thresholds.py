@@ -1,7 +1,7 @@
 """How well loudness alone finds the salt of the demo's survey: the figure that a network must beat by far.
 
-A threshold on the amplitude, its size, or its local RMS is tuned on the training split, in both directions, for the best
-IoU there, and judged on the test split. The direction that does better *on the test split* is shown: generous to the
+A threshold on the amplitude, its size, or its local RMS is tuned on the training split, in both directions, for the
+best IoU there, and judged on the test split. The direction that does better on the test split is shown: generous to the
 threshold. Coherence, which sees structure, is listed as the classical method it is.
 
 Synthetic data; splits are the demo's.

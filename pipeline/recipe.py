@@ -88,4 +88,3 @@ def load_recipe(path: str | Path | None = None, **overrides: Any) -> ConvertReci
     if recipe.variable in recipe.labels:
         raise InputError(f"{recipe.variable!r} is the main variable and a label: give the label another name.")
     return recipe
-

@@ -1,6 +1,7 @@
 """A derived group: made empty, filled by all ranks, then published with the entry's next revision, or removed."""
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -76,6 +77,10 @@ def publish(
     provenance: dict[str, JsonValue],
 ) -> None:
     """Makes the group visible: the entry's next revision."""
+    with warnings.catch_warnings():
+        # The group by itself: the root's consolidated metadata stays as it was published.
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        zarr.consolidate_metadata(f"{dataset.entry.url}/{layout.derived_path(derived_id)}")
     entry = dataset.catalog.read(dataset.entry.name)
     group = Derived(
         variables=dict(variables),

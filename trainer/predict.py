@@ -59,7 +59,7 @@ class Prediction:
     def tiling(self) -> Tiling:
         """How the volume is cut for the network."""
         model, axes = self.experiment.model, self.experiment.network_axes
-        field = int(getattr(model, "receptive_field", MOST_HALO))
+        field = int(getattr(model, "receptive_field", MOST_HALO)) + self.experiment.task.reach
         halo = min(field, MOST_HALO) if self.halo is None else self.halo
         tile = TILE[len(axes)]
         return Tiling(

@@ -40,6 +40,7 @@ class UNet(nn.Module):
         levels: Annotated[int, Field(ge=1, le=10)] = 5,
         start_filters: Annotated[int, Field(ge=1)] = 16,
         norm: Norm = "layer",
+        zero_head: bool = False,
     ) -> None:
         """Makes a network.
 
@@ -50,6 +51,7 @@ class UNet(nn.Module):
             levels: Resolutions, each half of the one above.
             start_filters: Filters at the full resolution; they double with each level.
             norm: ``layer`` normalises over the channels of each sample, so that tiles and whole images agree.
+            zero_head: Whether the output starts at 0 everywhere: a network that predicts a correction begins with none.
         """
         super().__init__()
         filters = [start_filters * 2**level for level in range(levels)]
@@ -62,6 +64,9 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(UPSAMPLING[dims](deep, shallow, 2, stride=2) for deep, shallow in shallower)
         self.join = nn.ModuleList(_block(deep, shallow, dims=dims, norm=norm) for deep, shallow in shallower)
         self.head = CONVOLUTION[dims](start_filters, out_channels, 1)
+        if zero_head:
+            for parameter in self.head.parameters():
+                nn.init.zeros_(parameter)
         self.to(memory_format=CHANNELS_LAST[dims])  # type: ignore[call-overload]
 
     def forward(self, samples: Tensor) -> Tensor:

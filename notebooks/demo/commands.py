@@ -52,6 +52,8 @@ class Commands:
         print(f"\n$ {'torchrun ' + shlex.join(words[1:]) if ranks else 'python -m ' + shlex.join(words)}", flush=True)
         begun = time.perf_counter()
         environment = os.environ | {"TRACEMILL_CATALOG": str(self.catalog)}
+        if ranks:  # else torchrun says at length that it sets this itself
+            environment |= {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // ranks))}
         process = subprocess.Popen([sys.executable, "-m", *words], env=environment)
         # The kernel's account of a process includes the children it waited for; its peak is that of the largest one.
         _, status, usage = os.wait4(process.pid, 0)

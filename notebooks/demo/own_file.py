@@ -116,7 +116,7 @@ def _at_most(largest: int, available: int) -> int:
 
 def _compare(store: Path, split: Split, *, path: Path) -> dict[str, str]:
     dataset = xr.open_zarr(store)
-    derived = xr.open_zarr(store, group="derived/restored")
+    derived = xr.open_zarr(store / "derived/restored")
     amplitude, live, hidden = (array.values for array in (dataset.amplitude, dataset.live, derived.hidden))
     restored = derived.amplitude_restored.values
     line_shape = (-1, *amplitude.shape[-2:])

@@ -44,7 +44,7 @@ def find_salt(commands: Commands, *, folder: Path) -> dict[str, str]:
     dataset = xr.open_zarr(store)
     test = _test_inlines(dataset)
     truth = dataset["salt"][test].values
-    predicted = xr.open_zarr(store, group="derived/unet")["salt_class"][test].values
+    predicted = xr.open_zarr(store / "derived/unet")["salt_class"][test].values
     _draw(dataset["amplitude"][test], truth, predicted, path=folder / "salt.png")
     source_nbytes = amplitude.stat().st_size + label.stat().st_size
     store_nbytes = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())

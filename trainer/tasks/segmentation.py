@@ -22,6 +22,7 @@ class Segmentation:
     """
 
     in_channels = 1
+    reach = 0
 
     def __init__(
         self,

@@ -62,7 +62,8 @@ class Window:
 
 
 class Example(NamedTuple):
-    """What a network learns from one window: input (C, X) float32; target (X); weight (X), 0 where not to learn."""
+    """What a network learns from one window: input (C, X) float32; target (X), or (part, X) where the task needs more
+    than one; weight (X), 0 where not to learn."""
 
     input: npt.NDArray[np.float32]
     target: npt.NDArray[np.generic]
@@ -70,7 +71,7 @@ class Example(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Examples as tensors: input (N, C, X), target (N, X), weight (N, X); the same on any device."""
+    """Examples as tensors: input (N, C, X), target (N, X) or (N, part, X), weight (N, X); the same on any device."""
 
     input: Tensor
     target: Tensor
@@ -102,11 +103,13 @@ class Task(Protocol):
     Attributes:
         in_channels: Channels of an example's input.
         out_channels: Channels that the network returns.
+        reach: Samples around a sample that its input depends on; prediction takes that much more context.
         outputs: Variables of a derived group by name.
     """
 
     in_channels: int
     out_channels: int
+    reach: int
     outputs: dict[str, OutputVariable]
 
     def example(self, window: Window, *, generator: np.random.Generator) -> Example:
