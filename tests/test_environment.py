@@ -63,5 +63,9 @@ def test_continuous_integration_runs_the_readme_s_commands() -> None:
 def test_the_readme_s_tree_is_the_tree() -> None:
     tree = re.search(r"```text\n(tracemill/\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert tree is not None
-    for path in re.findall(r"^[├└│ ─]*([\w./-]+)", tree.group(1), re.MULTILINE)[1:]:
-        assert list(ROOT.glob(f"**/{path.rstrip('/')}")), f"{path} is in the README and not in the project"
+    folder = ROOT
+    for mark, name in re.findall(r"^(.*?[├└]── )([\w./-]+)", tree.group(1), re.MULTILINE):
+        is_top = len(mark) == len("├── ")
+        path = (ROOT if is_top else folder) / name
+        assert path.exists(), f"{path} is in the README and not in the project"
+        folder = path if is_top else folder

@@ -84,10 +84,12 @@ def choose_split(axes: dict[str, dict[str, Any]]) -> Split:
         sample_dim: _at_most(LARGEST_WINDOW[1], axes[sample_dim]["size"]),
     }
     if min(window.values()) < NETWORK_MULTIPLE:
-        sys.exit(
+        print(
             f"error: {dim} {size} x {sample_dim} {axes[sample_dim]['size']} is too small to train on and to hold out "
-            f"a part: about {round(2 * NETWORK_MULTIPLE / GUARDS_SHARE)} traces along a line are needed."
+            f"a part: about {round(2 * NETWORK_MULTIPLE / GUARDS_SHARE)} traces along a line are needed.",
+            file=sys.stderr,
         )
+        sys.exit(2)
     guard = 1 if by_inline else window[line_dim]
     train_stop = round(TRAIN_SHARE * size)
     validation = (train_stop + guard, train_stop + guard + max(round(VALIDATION_SHARE * size), guard))
@@ -123,16 +125,8 @@ def _compare(store: Path, split: Split, *, path: Path) -> dict[str, str]:
     test = np.zeros(amplitude.shape[:-1], bool)
     test[tuple(slice(*split.bounds["test"]) if dim == split.dim else slice(None) for dim in dataset.live.dims)] = True
     visible = live & ~hidden
-    interpolated = np.stack(
-        [
-            interpolate_linearly(line, seen)
-            for line, seen in zip(
-                np.where(test[..., None], amplitude, 0).reshape(line_shape),
-                (visible & test).reshape(-1, amplitude.shape[-2]),
-                strict=True,
-            )
-        ]
-    ).reshape(amplitude.shape)
+    lines = zip(amplitude.reshape(line_shape), visible.reshape(-1, amplitude.shape[-2]), strict=True)
+    interpolated = np.stack([interpolate_linearly(line, seen) for line, seen in lines]).reshape(amplitude.shape)
     judged = hidden & live & test
     network_db, linear_db = (snr_db(amplitude[judged], found[judged]) for found in (restored, interpolated))
     _draw(dataset.amplitude, restored, interpolated, hidden, test, path=path)

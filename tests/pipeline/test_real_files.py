@@ -88,6 +88,19 @@ def test_one_file_for_each_inline_makes_a_grid(
     assert [path.read_bytes() for path in written] == [path.read_bytes() for path in paths]
 
 
+@pytest.mark.parametrize("name", ["small-iline-5-xline-21.sgy", "small-iline-5-xline-21-lsb.sgy"])
+def test_header_words_elsewhere(
+    name: str, real_data: Path, client: Client, catalog_folder: Path, tmp_path: Path
+) -> None:
+    path = real_data / "segy/oneseismic" / name
+    header_bytes = {"inline": 5, "crossline": 21}
+    recipe = load_recipe(name="x", paths=(str(path),), out=str(tmp_path / "x.zarr"), header_bytes=header_bytes)
+    entry = convert(recipe, client=client, catalog=Catalog())
+    with xr.open_zarr(entry.url) as dataset:
+        assert dataset["inline"].values.tolist() == [1, 2, 3, 4, 5]
+        assert dataset["crossline"].values.tolist() == [20, 21, 22, 23, 24]
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
