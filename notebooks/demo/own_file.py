@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from commands import Commands
 from numpy.typing import NDArray
+from report import training_rates
 
 RECIPE = "trainer/recipes/reconstruction_unet.yaml"
 NETWORK_MULTIPLE = 8
@@ -63,7 +64,8 @@ def restore_traces_of(paths: list[Path], *, commands: Commands, folder: Path) ->
     exported = folder / "restored.segy"
     variable = "derived/restored/amplitude_restored"
     commands.run("export the prediction", "pipeline", "export", "own", "--variable", variable, "--out", exported)
-    return _compare(store, split, path=folder / "restored.png") | {"prediction as SEG-Y": str(exported)}
+    compared = _compare(store, split, path=folder / "restored.png")
+    return training_rates(run) | compared | {"prediction as SEG-Y": str(exported)}
 
 
 def choose_split(axes: dict[str, dict[str, Any]]) -> Split:

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from commands import Commands
 from numpy.typing import NDArray
+from report import training_rates
 
 HERE = Path(__file__).parent
 SPLITS = {"train": "inline:0%:60%", "validation": "inline:64%:74%", "test": "inline:77%:100%"}
@@ -52,6 +53,7 @@ def find_salt(commands: Commands, *, folder: Path) -> dict[str, str]:
         "SEG-Y, two files": f"{source_nbytes / 1e6:.0f} MB",
         "store": f"{store_nbytes / 1e6:.0f} MB",
         "convert": f"{source_nbytes / 1e6 / convert_s:.0f} MB/s, start of the workers included",
+        **training_rates(run),
         "salt IoU, held-out inlines (synthetic)": f"{intersection_over_union(truth, predicted == 1):.3f}",
         "salt IoU of the best constant guess": f"{intersection_over_union(truth, np.ones_like(truth, bool)):.3f}",
         "picture": str(folder / "salt.png"),
