@@ -54,7 +54,7 @@ for dim, size in zip(DIMS, SHAPE, strict=True):
 blocks = amplitude.astype(float).reshape(3, 8, 32, 64)
 moments = {
     "count": 8 * 32 * 64,
-    "nan_count": 0,
+    "nonfinite_count": 0,
     "mean": blocks.mean((1, 2, 3)),
     "m2": blocks.var((1, 2, 3)) * 8 * 32 * 64,
 }

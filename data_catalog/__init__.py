@@ -2,7 +2,7 @@
 
 from data_catalog.catalog import Catalog
 from data_catalog.conformance import check_entry, check_store, parse_entry
-from data_catalog.errors import ConformanceError, InputError
+from data_catalog.errors import ConformanceError, InputError, WorkError
 from data_catalog.problem import Problem
 from data_catalog.schema import Box, Derived, Entry, Kind, Role, Source, Variable
 
@@ -18,6 +18,7 @@ __all__ = [
     "Role",
     "Source",
     "Variable",
+    "WorkError",
     "check_entry",
     "check_store",
     "parse_entry",

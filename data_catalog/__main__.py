@@ -9,7 +9,7 @@ from rich.table import Table
 from data_catalog import command_line
 from data_catalog.catalog import Catalog
 from data_catalog.errors import ConformanceError, InputError
-from data_catalog.schema import Entry, Variable
+from data_catalog.schema import Entry
 
 app = typer.Typer(help="Prepared datasets: what exists, and whether it keeps to the contract.", no_args_is_help=True)
 
@@ -62,7 +62,7 @@ def show(
     console.print(f"store: {entry.url}")
     console.print(f'open:  xarray.open_zarr("{entry.url}")')
     table = Table("variable", "role", "dimensions", "shape", "dtype", "chunk", "shard", "units", box=None)
-    for path, variable in _all_variables(entry).items():
+    for path, variable in entry.all_variables().items():
         table.add_row(
             path,
             variable.role,
@@ -87,16 +87,7 @@ def show(
 def check(name: str, catalog: CatalogOption = None) -> None:
     """Judges an entry and its store against SPEC.md; every problem is listed."""
     entry = Catalog(catalog).open(name)
-    print(f"{name}: {len(_all_variables(entry))} variables keep to SPEC.md {entry.spec_version}")
-
-
-def _all_variables(entry: Entry) -> dict[str, Variable]:
-    derived = {
-        f"derived/{derived_id}/{name}": variable
-        for derived_id, group in entry.derived.items()
-        for name, variable in group.variables.items()
-    }
-    return entry.variables | derived
+    print(f"{name}: {len(entry.all_variables())} variables keep to SPEC.md {entry.spec_version}")
 
 
 def _payload(entry: Entry) -> list[str]:

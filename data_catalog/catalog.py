@@ -31,7 +31,7 @@ class Catalog:
 
     def names(self) -> list[str]:
         """Names of all entries, sorted; empty where the folder does not exist yet."""
-        return sorted(path.stem for path in self.folder.glob("*.json") if re.match(NAME_PATTERN, path.stem))
+        return sorted(path.stem for path in self.folder.glob("*.json") if re.fullmatch(NAME_PATTERN, path.stem))
 
     def read(self, name: str) -> Entry:
         """The entry of that name.
@@ -96,7 +96,7 @@ class Catalog:
             pass
 
     def _path(self, name: str) -> Path:
-        if not re.match(NAME_PATTERN, name):
+        if not re.fullmatch(NAME_PATTERN, name):
             raise InputError(
                 f"{name!r} is not a dataset name: letters, digits, '.', '_' and '-', at most 100, "
                 "beginning with a letter or digit."

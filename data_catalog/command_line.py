@@ -1,13 +1,15 @@
 """How every command of the project starts and fails: a sentence on stderr, and an exit status that means something."""
 
 import os
+import signal
 import sys
 
 import typer
 from rich.console import Console
 
-from data_catalog.errors import InputError
+from data_catalog.errors import InputError, WorkError
 
+STATUS_FAILED = 1
 STATUS_WRONG_INPUT = 2
 
 
@@ -25,12 +27,17 @@ def run(app: typer.Typer, *, name: str) -> None:
         app: The commands.
         name: Program name for the help text, e.g. ``python -m pipeline``.
     """
+    # Ended from outside, as by a batch system, a command cleans up as it does when it fails.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         app(prog_name=name)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(STATUS_WRONG_INPUT)
+    except WorkError as error:
+        print(f"failed: {error}", file=sys.stderr)
+        sys.exit(STATUS_FAILED)
     except BrokenPipeError:
         # The reader of our output went away (`| head`); Python would complain again while flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(STATUS_FAILED)

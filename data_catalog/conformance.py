@@ -1,6 +1,6 @@
 """The judge: every breach of SPEC.md in an entry, or between an entry and its store, each with its place."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from pydantic import ValidationError
@@ -64,7 +64,7 @@ def check_entry(entry: Entry) -> list[Problem]:
         for index, box in enumerate(derived.boxes):
             problems += _check_box(box, entry.sizes, place=f"entry.derived.{derived_id}.boxes[{index}]")
     problems += _check_main_variable(entry)
-    problems += _check_splits(entry)
+    problems += check_splits(entry.splits, entry.sizes)
     return problems
 
 
@@ -132,6 +132,9 @@ def _check_main_variable(entry: Entry) -> Iterator[Problem]:
         return
     if main.role is not Role.INPUT:
         yield Problem("entry.main_variable", "wrong-role", f"the main variable is an input, found {main.role}")
+    live = entry.variables.get(layout.LIVE)
+    if entry.sources and (live is None or live.dims != main.dims[:-1]):
+        yield Problem("entry.variables.live", "no-live", f"expected `live` on ({', '.join(main.dims[:-1])})")
     leading = LEADING_DIMS.get(entry.kind, ())
     if main.dims[: len(leading)] != leading:
         yield Problem(
@@ -141,7 +144,7 @@ def _check_main_variable(entry: Entry) -> Iterator[Problem]:
         )
 
 
-def _check_box(box: Box, sizes: dict[str, int], *, place: str) -> Iterator[Problem]:
+def _check_box(box: Box, sizes: Mapping[str, int], *, place: str) -> Iterator[Problem]:
     for dim, (start, stop) in box.items():
         if dim not in sizes:
             yield Problem(f"{place}.{dim}", "unknown-dimension", f"{dim!r} is not in entry.sizes")
@@ -149,16 +152,19 @@ def _check_box(box: Box, sizes: dict[str, int], *, place: str) -> Iterator[Probl
             yield Problem(f"{place}.{dim}", "outside", f"[{start}, {stop}) is not a range inside [0, {sizes[dim]})")
 
 
-def _check_splits(entry: Entry) -> Iterator[Problem]:
-    for name, boxes in entry.splits.items():
+def check_splits(splits: Mapping[str, tuple[Box, ...]], sizes: Mapping[str, int]) -> list[Problem]:
+    """Boxes that do not lie in the dataset, and splits that share samples."""
+    problems: list[Problem] = []
+    for name, boxes in splits.items():
         for index, box in enumerate(boxes):
-            yield from _check_box(box, entry.sizes, place=f"entry.splits.{name}[{index}]")
-    for (first, first_boxes), (second, second_boxes) in combinations(entry.splits.items(), 2):
-        if any(_boxes_meet(one, other, entry.sizes) for one in first_boxes for other in second_boxes):
-            yield Problem("entry.splits", "splits-overlap", f"{first!r} and {second!r} share samples")
+            problems += _check_box(box, sizes, place=f"entry.splits.{name}[{index}]")
+    for (first, first_boxes), (second, second_boxes) in combinations(splits.items(), 2):
+        if any(_boxes_meet(one, other, sizes) for one in first_boxes for other in second_boxes):
+            problems.append(Problem("entry.splits", "splits-overlap", f"splits {first!r} and {second!r} share samples"))
+    return problems
 
 
-def _boxes_meet(one: Box, other: Box, sizes: dict[str, int]) -> bool:
+def _boxes_meet(one: Box, other: Box, sizes: Mapping[str, int]) -> bool:
     for dim, size in sizes.items():
         start_one, stop_one = one.get(dim, (0, size))
         start_other, stop_other = other.get(dim, (0, size))
@@ -189,6 +195,10 @@ def _check_array(array_url: str, variable: Variable, *, place: str) -> Iterator[
         yield Problem(
             place, "role-differs", f"role is {stored.attributes.get('role')!r}, the entry says {variable.role}"
         )
+    if stored.attributes.get("ignore_value") != variable.ignore_value or (
+        tuple(stored.attributes.get("flag_values") or ()) != (variable.flag_values or ())
+    ):
+        yield Problem(place, "classes-differ", "flag_values or ignore_value are not what the entry says")
     if variable.units is not None and stored.attributes.get("units") != variable.units:
         yield Problem(
             place, "units-differ", f"units are {stored.attributes.get('units')!r}, the entry says {variable.units!r}"

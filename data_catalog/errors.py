@@ -9,6 +9,10 @@ class InputError(Exception):
     """The input or the call is wrong: says what was found, what was expected and what to do next."""
 
 
+class WorkError(Exception):
+    """The work could not be finished though nothing was wrong with the call: exit status 1, and a sentence."""
+
+
 class ConformanceError(InputError):
     """An entry or a store breaks the contract; carries every problem found, not only the first.
 

@@ -22,7 +22,7 @@ TRACE_HEADER_BYTE = "trace_header_byte"
 
 STATISTICS = {
     "count": "int64",
-    "nan_count": "int64",
+    "nonfinite_count": "int64",
     "mean": "float64",
     "m2": "float64",
     "minimum": "float64",

@@ -3,11 +3,13 @@
 SPEC.md says the same in words. Shapes, boxes and chunks are in index space; ranges are half-open.
 """
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+from data_catalog import layout
 
 SPEC_VERSION: Literal["1.0"] = "1.0"
 
@@ -16,6 +18,15 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Size = Annotated[int, Field(gt=0)]
+
+
+def _without_credentials(url: str) -> str:
+    if urlsplit(url).password is not None:
+        raise ValueError("a URL in the catalog must not hold a password; leave it to the environment")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_without_credentials)]
 Box = dict[Name, tuple[int, int]]
 """Index ranges by dimension, half-open; a dimension not named is taken whole."""
 
@@ -92,7 +103,7 @@ class Source(Model):
         variable: The variable that its samples became.
     """
 
-    url: str
+    url: Url
     nbytes: Annotated[int, Field(ge=0)]
     trace_count: Annotated[int, Field(ge=0)]
     first_trace: Annotated[int, Field(ge=0)]
@@ -114,7 +125,7 @@ class Derived(Model):
 
     variables: dict[Name, Variable]
     made_by: str
-    created: datetime
+    created: AwareDatetime
     boxes: tuple[Box, ...] = ()
     provenance: dict[str, JsonValue] = {}
 
@@ -143,8 +154,8 @@ class Entry(Model):
     name: Name
     revision: Annotated[int, Field(ge=1)] = 1
     kind: Kind
-    url: str
-    created: datetime
+    url: Url
+    created: AwareDatetime
     main_variable: Name
     sizes: dict[Name, Size]
     variables: dict[Name, Variable]
@@ -153,3 +164,11 @@ class Entry(Model):
     recipe: dict[str, JsonValue] = {}
     warnings: tuple[str, ...] = ()
     derived: dict[Name, Derived] = {}
+
+    def all_variables(self) -> dict[str, Variable]:
+        """Variables by their path in the store: those of the root, and ``derived/ID/NAME``."""
+        return self.variables | {
+            f"{layout.derived_path(derived_id)}/{name}": variable
+            for derived_id, group in self.derived.items()
+            for name, variable in group.variables.items()
+        }

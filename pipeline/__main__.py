@@ -66,9 +66,13 @@ def convert(  # noqa: PLR0913 (a command's options)
     cdp_byte: HeaderByteOption = None,
     cdp_x_byte: HeaderByteOption = None,
     cdp_y_byte: HeaderByteOption = None,
-    label: Annotated[list[str], typer.Option(help="NAME=PATH: a label volume on the same grid.")] = [],  # noqa: B006
+    label: Annotated[
+        list[str], typer.Option(help="NAME=PATH: a label volume on the same grid; once for each of its files.")
+    ] = [],  # noqa: B006
     classes: Annotated[list[str], typer.Option(help="NAME=WORD,WORD,...: its classes, from 0.")] = [],  # noqa: B006
-    split: Annotated[list[str], typer.Option(help="NAME=DIM:FIRST:LAST in labels, or NAME=DIM:FROM%:TO%.")] = [],  # noqa: B006
+    split: Annotated[
+        list[str], typer.Option(help="NAME=DIM:FIRST:LAST in labels, or NAME=DIM:FROM%:TO%; again for more boxes.")
+    ] = [],  # noqa: B006
     codec: Annotated[str | None, typer.Option(help="zstd or none [zstd].")] = None,
     scheduler: SchedulerOption = None,
     workers: WorkersOption = WORKERS,
@@ -90,7 +94,7 @@ def convert(  # noqa: PLR0913 (a command's options)
         domain=domain,
         header_bytes=header_bytes or None,
         labels=_labels(label, classes) or None,
-        splits=_pairs(split, "--split") or None,
+        splits=_lists(split, "--split") or None,
         codec=codec,
     )
     with dask_client(scheduler=scheduler, workers=workers, memory=memory) as client:
@@ -135,22 +139,26 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _pairs(texts: list[str], option: str) -> dict[str, str]:
-    pairs = dict(text.partition("=")[::2] for text in texts)
-    if "" in pairs or "" in pairs.values():
-        raise InputError(f"{option} takes NAME=..., found {' '.join(texts)!r}.")
-    return pairs
+def _lists(texts: list[str], option: str) -> dict[str, tuple[str, ...]]:
+    """``NAME=VALUE`` options by name; a name may be given several times."""
+    found: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if not name or not value:
+            raise InputError(f"{option} takes NAME=..., found {text!r}.")
+        found[name] = (*found.get(name, ()), value)
+    return found
 
 
 def _labels(labels: list[str], classes: list[str]) -> dict[str, Any]:
-    paths, words = _pairs(labels, "--label"), _pairs(classes, "--classes")
+    paths, words = _lists(labels, "--label"), _lists(classes, "--classes")
     if paths.keys() != words.keys():
         raise InputError(
             f"each --label NAME=PATH needs its --classes NAME=WORD,WORD,...: labels are {', '.join(paths) or 'none'}, "
             f"classes are given for {', '.join(words) or 'none'}."
         )
     return {
-        name: {"paths": (path,), "classes": dict(enumerate(words[name].split(",")))} for name, path in paths.items()
+        name: {"paths": files, "classes": dict(enumerate(words[name][-1].split(",")))} for name, files in paths.items()
     }
 
 

@@ -41,13 +41,15 @@ def sample_axis(file: SegyFile, index: TraceIndex, *, domain: str) -> tuple[Axis
     Returns:
         The axis, and warnings.
     """
-    delays = np.unique(index["delay_ms"])
+    delays_ms = np.unique(_scaled(index["delay_ms"], index["time_scalar"]))
     warnings = []
-    if len(delays) > 1:
+    if len(delays_ms) > 1:
         warnings.append(
-            f"recording delays differ between traces ({delays[0]} to {delays[-1]} ms); the axis begins at the first's"
+            f"recording delays differ between traces ({delays_ms[0]:g} to {delays_ms[-1]:g} ms); "
+            "the axis begins at the first trace's"
         )
-    values = float(index["delay_ms"][0]) + np.arange(file.sample_count) * file.sample_interval_us / 1000.0
+    first_ms = float(_scaled(index["delay_ms"][:1], index["time_scalar"][:1])[0])
+    values = first_ms + np.arange(file.sample_count) * file.sample_interval_us / 1000.0
     if domain == "depth":
         return Axis("depth", values, "depth", "ft" if file.feet else "m"), warnings
     return Axis("time", values, "two-way or recording time", "ms"), warnings
@@ -57,9 +59,6 @@ def map_coordinates(
     geometry: Geometry, index: TraceIndex, *, feet: bool
 ) -> tuple[tuple[TraceCoordinate, ...], list[str]]:
     """Map position of each trace, SEG-Y coordinate scalar applied, and its CDP number where there are any.
-
-    A positive scalar multiplies, a negative one divides; 0 is not allowed and is taken as 1 (SEG-Y rev 1, trace
-    header bytes 71-72).
 
     Returns:
         The coordinates, and warnings.
@@ -72,18 +71,22 @@ def map_coordinates(
         if len(index["cdp_x"]) > 1:
             warnings.append("the map coordinates are the same in every trace, and are left out")
         return tuple(found), warnings
-    scalar = index["coordinate_scalar"].astype(np.float64)
-    if (scalar == 0).any():
+    if (index["coordinate_scalar"] == 0).any():
         warnings.append("a coordinate scalar of 0 is taken as 1")
-        scalar[scalar == 0] = 1.0
     units = _UNITS_BY_CODE.get(int(index["coordinate_units"][0]), "ft" if feet else "m")
     for name, direction in (("cdp_x", "east"), ("cdp_y", "north")):
-        # Dividing by 100 is exact to the last bit where multiplying by 0.01 is not.
-        scaled = np.where(scalar > 0, index[name] * scalar, index[name] / np.abs(scalar))
+        scaled = _scaled(index[name], index["coordinate_scalar"])
         found.append(
             TraceCoordinate(name, _on_grid(geometry, scaled, empty=np.nan), f"map {direction} of the CDP", units)
         )
     return tuple(found), warnings
+
+
+def _scaled(values: NDArray[np.int64], scalar: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A positive scalar multiplies, a negative one divides; 0 is taken as 1 (SEG-Y rev 1, bytes 71-72 and 215-216)."""
+    factor = np.where(scalar == 0, 1, scalar).astype(np.float64)
+    # Dividing by 100 is exact to the last bit where multiplying by 0.01 is not.
+    return np.where(factor > 0, values * factor, values / np.abs(factor))
 
 
 def _on_grid(geometry: Geometry, values: NDArray[np.generic], *, empty: float) -> NDArray[np.float64]:

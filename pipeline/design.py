@@ -6,7 +6,7 @@ import numpy as np
 from distributed import Client
 from numpy.typing import NDArray
 
-from data_catalog import InputError
+from data_catalog import InputError, Kind
 from pipeline.chunking import ChunkPlan, plan_chunks
 from pipeline.coordinates import TraceCoordinate, map_coordinates, sample_axis
 from pipeline.geometry import Axis, Geometry, match_traces, resolve_geometry
@@ -71,6 +71,7 @@ def design_store(
     samples, sample_warnings = sample_axis(survey.files[0], index, domain=recipe.domain)
     coordinates, map_warnings = map_coordinates(geometry, index, feet=survey.files[0].feet)
     oddities = [f"{file.url}: {oddity}" for file in survey.files for oddity in file.oddities]
+    why_flat = geometry.reasons if geometry.kind is Kind.FLAT else ()
     return StoreDesign(
         variable=recipe.variable,
         axes=(*geometry.axes, samples),
@@ -85,7 +86,7 @@ def design_store(
         trace_header_nbytes=survey.files[0].trace_header_nbytes,
         file_headers=tuple(read_bytes(file.url, 0, file.header_nbytes) for file in survey.files),
         codec=recipe.codec,
-        warnings=(*oddities, *sample_warnings, *map_warnings),
+        warnings=(*oddities, *why_flat, *sample_warnings, *map_warnings),
     )
 
 

@@ -1,22 +1,24 @@
 """Dask, and nothing else, runs the work: on threads, on a LocalCluster, or at a scheduler's address."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Any, TypeVar
 
 import dask
-from distributed import Client, LocalCluster, as_completed
+from dask.utils import parse_bytes
+from distributed import Client, KilledWorker, LocalCluster, as_completed, wait
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from data_catalog import InputError
+from data_catalog import InputError, WorkError
 
 Item = TypeVar("Item")
 
 THREADS = "threads"
 LOOPBACK = "127.0.0.1"
 CONNECT_TIMEOUT_S = 10
+IN_FLIGHT_TIMEOUT_S = 120
 TASKS_IN_FLIGHT_PER_THREAD = 2
 """Enough that no thread waits for the client; the client and the scheduler never hold the whole task list."""
 
@@ -34,8 +36,13 @@ def dask_client(*, scheduler: str | None, workers: int, memory: str) -> Iterator
         memory: Memory limit of a worker process, e.g. ``2GiB``.
 
     Raises:
-        InputError: If no scheduler answers at the address.
+        InputError: If no scheduler with workers answers at the address, or the memory limit is no size.
     """
+    try:
+        if memory != "auto":
+            parse_bytes(memory)
+    except ValueError:
+        raise InputError(f"--memory {memory} is no size: write e.g. 2GiB, or auto.") from None
     if scheduler not in {None, THREADS}:
         with _connected(scheduler) as client:
             yield client
@@ -72,6 +79,12 @@ def _connected(address: str | None) -> Iterator[Client]:
             "or leave --scheduler out to work on this machine."
         ) from None
     with client:
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_TIMEOUT_S)
+        except TimeoutError:
+            raise InputError(
+                f"the Dask scheduler at {address} has no workers: start some with `dask worker {address}`."
+            ) from None
         yield client
 
 
@@ -90,7 +103,8 @@ def run_windowed(
         Items with their results, as they are done.
 
     Raises:
-        Whatever a task raises; the rest is cancelled.
+        WorkError: If a worker died over a task again and again, or a task met a failing disk.
+        InputError: If a task raised it. Either way the tasks in flight have ended, and no other is started.
     """
     reference = client.scatter(shared, hash=False, broadcast=True)
     window = TASKS_IN_FLIGHT_PER_THREAD * max(1, sum(client.nthreads().values()))
@@ -106,22 +120,35 @@ def run_windowed(
     try:
         for future in running:
             item = in_flight.pop(future)
-            result = future.result()
-            if isinstance(result, InputError):
-                raise result
+            result = _result_of(future)
             future.release()
             running.update(submit(islice(waiting, 1)))
             yield item, result
     finally:
-        client.cancel(list(in_flight))
+        # A running task cannot be called back, and whoever cleans up after a failure must not race with its writing.
+        # The window is short, so the tasks in flight are waited for; the limit is for a cluster that is gone.
+        with suppress(TimeoutError):
+            wait(list(in_flight), timeout=IN_FLIGHT_TIMEOUT_S)
 
 
 def _attempt(function: Callable[[Any, Item], Any], shared: Any, item: Item) -> Any:
-    """Wrong input is a result: Dask would log it as a crash, with a traceback."""
+    """Wrong input and a failing disk are results: Dask would log them as crashes, with a traceback."""
     try:
         return function(shared, item)
     except InputError as error:
         return error
+    except OSError as error:
+        return WorkError(f"a task could not be finished: {error}")
+
+
+def _result_of(future: Any) -> Any:
+    try:
+        result = future.result()
+    except KilledWorker as error:
+        raise WorkError(f"worker processes died over the same task, perhaps of too little --memory: {error}") from None
+    if isinstance(result, InputError | WorkError):
+        raise result
+    return result
 
 
 @contextmanager

@@ -26,7 +26,7 @@ def export(name: str, *, out: Path, variable: str | None, catalog: Catalog) -> l
     Args:
         name: Dataset in the catalog.
         out: The file; for a survey of several files, the folder for them.
-        variable: ``amplitude``, ``derived/ID/NAME`` or a derived variable's bare name; None takes the main one.
+        variable: ``amplitude``, say, or ``derived/ID/NAME``; None takes the main one.
         catalog: Where the entry is.
 
     Returns:
@@ -36,7 +36,8 @@ def export(name: str, *, out: Path, variable: str | None, catalog: Catalog) -> l
         InputError: If the dataset, the variable or the target cannot be used.
     """
     entry = catalog.open(name)
-    path = _find_variable(entry, variable or entry.main_variable)
+    path = variable or entry.main_variable
+    _check_variable(entry, path)
     main = entry.variables[entry.main_variable]
     plan = ChunkPlan(main.shape, main.chunk_shape, main.shard_shape)
     sources = [source for source in entry.sources if source.variable == entry.main_variable]
@@ -47,28 +48,40 @@ def export(name: str, *, out: Path, variable: str | None, catalog: Catalog) -> l
         raise InputError(
             f"{name!r} was made from files of the same name in different folders: export needs them apart."
         )
+    if taken := next((target for target in targets if target.is_dir()), None):
+        raise InputError(f"{taken} is a folder: name the file to write.")
+    spans = _trace_spans(entry.url, plan)
     with progress_bar(f"export {name}", total_nbytes=sum(source.nbytes for source in sources)) as advance:
         for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
             writer = _SegyWriter(entry.url, path, source, plan=plan, is_main=path == entry.main_variable)
-            writer.write(target, file_header=_values(entry.url, layout.file_header_path(index)))
-            advance(source.nbytes)
+            last_trace = source.first_trace + source.trace_count - 1
+            shards = [shard for shard, (low, high) in spans.items() if low <= last_trace and source.first_trace <= high]
+            file_header = _values(entry.url, layout.file_header_path(index))
+            with _replaced_when_complete(target) as file:
+                os.truncate(file, source.nbytes)
+                os.pwrite(file, file_header.tobytes(), 0)
+                for shard in shards:
+                    advance(writer.write_shard(file, shard, header_nbytes=file_header.size))
     return targets
 
 
-def _find_variable(entry: Entry, wanted: str) -> str:
-    known = {name: (name, variable) for name, variable in entry.variables.items() if variable.role != "coordinate"}
-    for derived_id, derived in entry.derived.items():
-        for name, variable in derived.variables.items():
-            path = f"{layout.derived_path(derived_id)}/{name}"
-            known.setdefault(name, (path, variable))
-            known[path] = (path, variable)
-    main = entry.variables[entry.main_variable]
-    if wanted not in known or known[wanted][1].dims != main.dims:
-        fitting = [name for name, (_, variable) in known.items() if variable.dims == main.dims]
+def _trace_spans(url: str, plan: ChunkPlan) -> dict[tuple[int, ...], tuple[int, int]]:
+    """Least and greatest trace number of each shard that holds any: tells which shards a source file needs."""
+    spans = {}
+    for shard in plan.shards():
+        numbers = _values(url, layout.TRACE_NUMBER, plan.trace_slices(shard))
+        if (numbers >= 0).any():
+            spans[shard] = int(numbers[numbers >= 0].min()), int(numbers.max())
+    return spans
+
+
+def _check_variable(entry: Entry, path: str) -> None:
+    dims = entry.variables[entry.main_variable].dims
+    fitting = [known for known, variable in entry.all_variables().items() if variable.dims == dims]
+    if path not in fitting:
         raise InputError(
-            f"{entry.name!r} has no variable {wanted!r} on the dimensions of its traces; it has {', '.join(fitting)}."
+            f"{entry.name!r} has no variable {path!r} on the dimensions of its traces; it has {', '.join(fitting)}."
         )
-    return known[wanted][0]
 
 
 class _SegyWriter:
@@ -82,25 +95,20 @@ class _SegyWriter:
         self.format = SAMPLE_FORMATS[source.sample_format]
         self.plan = plan
 
-    def write(self, target: Path, *, file_header: NDArray[np.uint8]) -> None:
-        with _replaced_when_complete(target) as file:
-            os.truncate(file, self.source.nbytes)
-            os.pwrite(file, file_header.tobytes(), 0)
-            for shard in self.plan.shards():
-                self._write_shard(file, shard, header_nbytes=file_header.size)
-
-    def _write_shard(self, file: int, shard: tuple[int, ...], *, header_nbytes: int) -> None:
+    def write_shard(self, file: int, shard: tuple[int, ...], *, header_nbytes: int) -> int:
+        """Writes a shard's traces, each where it was in the source; returns the bytes written."""
         where = self.plan.trace_slices(shard)
         numbers = _values(self.url, layout.TRACE_NUMBER, where) - self.source.first_trace
         cells = np.nonzero((numbers >= 0) & (numbers < self.source.trace_count))
         order = np.argsort(numbers[cells])
         numbers, cells = numbers[cells][order], tuple(index[order] for index in cells)
         if not numbers.size:
-            return
+            return 0
         headers = _values(self.url, layout.TRACE_HEADER, where)[cells]
         traces = np.concatenate([headers, self._sample_bytes(where, cells)], axis=1)
         for run in np.split(np.arange(numbers.size), np.flatnonzero(np.diff(numbers) != 1) + 1):
             os.pwrite(file, traces[run[0] : run[-1] + 1].data, header_nbytes + int(numbers[run[0]]) * traces.shape[1])
+        return traces.nbytes
 
     def _sample_bytes(self, where: tuple[slice, ...], cells: tuple[NDArray[np.intp], ...]) -> NDArray[np.uint8]:
         samples = np.ascontiguousarray(_values(self.url, self.path, where)[cells], np.float32)

@@ -100,17 +100,20 @@ def resolve_geometry(index: TraceIndex, *, kind: Kind | None = None) -> Geometry
 
 
 def _as_stack3d(index: TraceIndex, least_fill: float) -> Geometry | Unfit:
+    steps = {name: _regular_steps(index[name]) for name in ("inline", "crossline")}
+    for name, (first, _, size) in steps.items():
+        if size < 2:
+            return Unfit(Kind.STACK3D, f"the {name} number is {first} in every trace")
+    inline_count, crossline_count = (size for _, _, size in steps.values())
+    fill = len(index["inline"]) / (inline_count * crossline_count)
+    if fill < least_fill:  # judged before any array of the grid's size is made
+        return Unfit(
+            Kind.STACK3D, f"the grid of {inline_count} x {crossline_count} would hold traces in {fill:.1%} of it"
+        )
     axes = [
-        _regular_axis("inline", index["inline"], "inline number"),
-        _regular_axis("crossline", index["crossline"], "crossline number"),
+        Axis(name, first + step * np.arange(size, dtype=np.int64), f"{name} number")
+        for name, (first, step, size) in steps.items()
     ]
-    for axis in axes:
-        if len(np.unique(index[axis.name])) < 2:
-            return Unfit(Kind.STACK3D, f"the {axis.name} number is {axis.values[0]} in every trace")
-    cell_count = axes[0].size * axes[1].size
-    fill = len(index["inline"]) / cell_count
-    if fill < least_fill:
-        return Unfit(Kind.STACK3D, f"the grid of {axes[0].size} x {axes[1].size} would hold traces in {fill:.1%} of it")
     cells = tuple(_positions(axis, index[axis.name]) for axis in axes)
     occupied = np.unique(np.ravel_multi_index(cells, (axes[0].size, axes[1].size)))
     if len(occupied) < len(index["inline"]):
@@ -126,7 +129,7 @@ def _as_stack3d(index: TraceIndex, least_fill: float) -> Geometry | Unfit:
     )
 
 
-def _as_stack2d(index: TraceIndex, least_fill: float) -> Geometry | Unfit:
+def _as_stack2d(index: TraceIndex, _: float) -> Geometry | Unfit:
     trace_count = len(index["cdp"])
     if len(np.unique(index["offset"])) > 1:
         return Unfit(Kind.STACK2D, "offsets differ, so the traces are not stacked")
@@ -138,7 +141,7 @@ def _as_stack2d(index: TraceIndex, least_fill: float) -> Geometry | Unfit:
     return Unfit(Kind.STACK2D, "neither CDP numbers nor coordinates tell the traces apart")
 
 
-def _as_flat(index: TraceIndex, least_fill: float) -> Geometry | Unfit:
+def _as_flat(index: TraceIndex, _: float) -> Geometry | Unfit:
     return _in_order(Kind.FLAT, len(index["cdp"]), "flat: traces in the order of the file")
 
 
@@ -150,14 +153,11 @@ def _in_order(kind: Kind, trace_count: int, reason: str) -> Geometry:
     return Geometry(kind, (Axis("trace", numbers, "trace, in the order of the file"),), numbers, (reason,))
 
 
-def _regular_axis(name: str, labels: NDArray[np.int64], long_name: str) -> Axis:
-    """All labels from the least to the greatest at the largest step that reaches each of them."""
+def _regular_steps(labels: NDArray[np.int64]) -> tuple[int, int, int]:
+    """First label, the largest step that reaches all of them, and how many labels that makes."""
     distinct = np.unique(labels)
     step = int(np.gcd.reduce(np.diff(distinct))) if len(distinct) > 1 else 1
-    size = (int(distinct[-1]) - int(distinct[0])) // step + 1
-    if size > len(labels):  # far too empty for a grid: refused by its fill, and not worth the memory of an arange
-        return Axis(name, distinct, long_name)
-    return Axis(name, int(distinct[0]) + step * np.arange(size, dtype=np.int64), long_name)
+    return int(distinct[0]), step, (int(distinct[-1]) - int(distinct[0])) // step + 1
 
 
 def _positions(axis: Axis, labels: NDArray[np.int64]) -> NDArray[np.int64]:

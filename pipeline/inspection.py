@@ -1,5 +1,6 @@
 """What is in a file, what is odd, and which conversion would fit: for people as a table, for machines as JSON."""
 
+import shlex
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,19 @@ def print_inspection(found: dict[str, Any], *, name: str, console: Console) -> N
     console.print(f"kind: {found['kind']} ({axes})")
     for oddity in found["odd"]:
         console.print(f"odd: {oddity}")
-    paths = " ".join(file["url"] for file in found["files"][:3]) + (" ..." if len(found["files"]) > 3 else "")
-    console.print(f"convert it: python -m pipeline convert {paths} --name {name} --out {name}.zarr")
+    console.print(f"convert it: {_conversion(found, name=name)}")
+
+
+def _conversion(found: dict[str, Any], *, name: str) -> str:
+    paths = [file["url"] for file in found["files"]]
+    shown = shlex.join(paths[:3]) + (" ..." if len(paths) > 3 else "")
+    usual = HeaderBytes().model_dump()
+    header_bytes = "".join(
+        f" --{word.replace('_', '-')}-byte {summary['first_byte']}"
+        for word, summary in found["header_words"].items()
+        if summary["first_byte"] != usual[word]
+    )
+    return f"python -m pipeline convert {shown}{header_bytes} --name {shlex.quote(name)} --out {shlex.quote(name)}.zarr"
 
 
 def _ranges(index: TraceIndex, header_bytes: HeaderBytes) -> dict[str, dict[str, int]]:

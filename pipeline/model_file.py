@@ -20,13 +20,16 @@ def read_model(
     Args:
         model: What the file should hold.
         path: A YAML mapping; None where the overrides say everything.
-        overrides: Values that win over the file's.
+        overrides: Values that win over the file's; a mapping wins key by key.
         root: What to call the model in messages, e.g. ``recipe``.
 
     Raises:
         InputError: If the file cannot be read, is not YAML, or breaks the model: every problem is listed.
     """
-    values = ({} if path is None else _read_mapping(path)) | (overrides or {})
+    values = {} if path is None else _read_mapping(path)
+    for key, value in (overrides or {}).items():
+        both_mappings = isinstance(value, dict) and isinstance(values.get(key), dict)
+        values[key] = values[key] | value if both_mappings else value
     try:
         return model.model_validate(values)
     except ValidationError as error:

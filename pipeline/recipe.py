@@ -1,17 +1,26 @@
 """What the user asks of a conversion: one checked value, from the command line, from a YAML file, or from both."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from data_catalog import InputError, Kind
+from data_catalog import InputError, Kind, layout
 from data_catalog.schema import Model, Name
 from pipeline.model_file import read_model
 from pipeline.segy.fields import TRACE_HEADER_NBYTES
 
 Codec = Literal["zstd", "none"]
-BytePosition = Annotated[int, Field(ge=1, le=TRACE_HEADER_NBYTES - 1)]
+WORD_NBYTES = 4
+BytePosition = Annotated[int, Field(ge=1, le=TRACE_HEADER_NBYTES - WORD_NBYTES + 1)]
+
+
+RESERVED_NAMES = {
+    *("inline", "crossline", "trace", "time", "depth", "cdp", "cdp_x", "cdp_y"),
+    *(layout.LIVE, layout.TRACE_NUMBER, layout.TRACE_HEADER, layout.TRACE_HEADER_BYTE),
+    *(layout.MANIFEST_GROUP, layout.DERIVED_GROUP, layout.SOURCE_GROUP, layout.RESIDUE_GROUP),
+}
+"""Arrays and groups that a store holds beside the variables."""
 
 
 class HeaderBytes(Model):
@@ -37,8 +46,14 @@ class Label(Model):
     """
 
     paths: tuple[str, ...] = Field(min_length=1)
-    classes: dict[Annotated[int, Field(ge=0, le=254)], Annotated[str, Field(pattern=r"^\S+$")]] = Field(min_length=1)
+    classes: dict[Annotated[int, Field(ge=0, le=255)], Annotated[str, Field(pattern=r"^\S+$")]] = Field(min_length=1)
     ignore_value: Annotated[int, Field(ge=0, le=255)] = 255
+
+    @model_validator(mode="after")
+    def _ignored_is_no_class(self) -> Self:
+        if self.ignore_value in self.classes:
+            raise ValueError(f"ignore_value {self.ignore_value} is one of the classes as well")
+        return self
 
 
 class ConvertRecipe(Model):
@@ -53,7 +68,8 @@ class ConvertRecipe(Model):
         domain: What the sample axis is.
         header_bytes: Header positions, where they are not the standard's.
         labels: Label volumes by variable name.
-        splits: Ranges by split name: ``inline:100:219`` in axis labels, both ends included, or ``inline:0%:70%``.
+        splits: Boxes by split name, each ``inline:100:219`` in axis labels, both ends included, or ``inline:0%:70%``;
+            a box along several axes joins their ranges by commas.
         codec: ``zstd`` with shuffled bytes, or ``none``.
         chunk_nbytes: About what an inner chunk should hold; None chooses.
     """
@@ -66,7 +82,7 @@ class ConvertRecipe(Model):
     domain: Literal["time", "depth"] = "time"
     header_bytes: HeaderBytes = Field(default_factory=HeaderBytes)
     labels: dict[Name, Label] = Field(default_factory=dict)
-    splits: dict[Name, str] = Field(default_factory=dict)
+    splits: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
     codec: Codec = "zstd"
     chunk_nbytes: Annotated[int, Field(ge=1024)] | None = None
 
@@ -85,6 +101,9 @@ def load_recipe(path: str | Path | None = None, **overrides: Any) -> ConvertReci
     recipe = read_model(ConvertRecipe, path, overrides=given, root="recipe")
     if recipe.kind not in {None, Kind.STACK3D, Kind.STACK2D, Kind.FLAT}:
         raise InputError(f"kind {recipe.kind} is not converted yet: use stack3d, stack2d or flat.")
-    if recipe.variable in recipe.labels:
+    names = [recipe.variable, *recipe.labels]
+    if taken := sorted(RESERVED_NAMES.intersection(names)):
+        raise InputError(f"{', '.join(taken)} cannot name a variable: the store needs the name itself.")
+    if len(set(names)) < len(names):
         raise InputError(f"{recipe.variable!r} is the main variable and a label: give the label another name.")
     return recipe

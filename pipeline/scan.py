@@ -22,7 +22,7 @@ class TraceIndex:
 
     Attributes:
         words: int64 (trace) by field name: ``inline``, ``crossline``, ``cdp``, ``offset``, ``cdp_x``, ``cdp_y``,
-            ``coordinate_scalar``, ``delay_ms``, ``trace_identification``.
+            ``coordinate_scalar``, ``coordinate_units``, ``delay_ms``, ``time_scalar``.
     """
 
     words: dict[str, NDArray[np.int64]]
@@ -33,7 +33,7 @@ class TraceIndex:
 
 def index_fields(header_bytes: HeaderBytes) -> dict[str, Field]:
     """The fields of the index, at the positions that the recipe gives."""
-    fixed = ("offset", "coordinate_scalar", "coordinate_units", "delay_ms", "trace_identification")
+    fixed = ("offset", "coordinate_scalar", "coordinate_units", "delay_ms", "time_scalar")
     return {name: TRACE_FIELDS[name] for name in fixed} | {
         name: Field(first_byte, "i4") for name, first_byte in header_bytes.model_dump().items()
     }

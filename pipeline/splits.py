@@ -5,23 +5,28 @@ import re
 import numpy as np
 
 from data_catalog import Box, InputError
+from data_catalog.conformance import check_splits
 from pipeline.geometry import Axis
 
-_RANGE = re.compile(r"(?P<dim>[^:,]+):(?P<start>-?[\d.]+)(?P<share>%?):(?P<stop>-?[\d.]+)(?P=share)")
+_NUMBER = r"-?\d+(?:\.\d+)?"
+_RANGE = re.compile(rf"(?P<dim>[^:,]+):(?P<start>{_NUMBER})(?P<share>%?):(?P<stop>{_NUMBER})(?P=share)")
 
 
-def split_boxes(splits: dict[str, str], axes: tuple[Axis, ...]) -> dict[str, tuple[Box, ...]]:
+def split_boxes(splits: dict[str, tuple[str, ...]], axes: tuple[Axis, ...]) -> dict[str, tuple[Box, ...]]:
     """Boxes of each split.
 
     Args:
-        splits: ``DIM:FIRST:LAST`` in axis labels, both included, or ``DIM:FROM%:TO%`` in shares of the axis, the end
-            left out; several joined by commas.
+        splits: Boxes of each, ``DIM:FIRST:LAST`` in axis labels, both included, or ``DIM:FROM%:TO%`` in shares of the
+            axis, the end left out; ranges along several axes joined by commas.
         axes: Axes with their labels.
 
     Raises:
-        InputError: If a range is not of that form, names no axis, or is empty.
+        InputError: If a range is not of that form, names no axis or one twice, or is empty, or if splits overlap.
     """
-    return {name: (_box(name, text, axes),) for name, text in splits.items()}
+    boxes = {name: tuple(_box(name, text, axes) for text in texts) for name, texts in splits.items()}
+    if problems := check_splits(boxes, {axis.name: axis.size for axis in axes}):
+        raise InputError(f"{problems[0].message}: change one of the --split ranges.")
+    return boxes
 
 
 def _box(name: str, text: str, axes: tuple[Axis, ...]) -> Box:
@@ -34,6 +39,8 @@ def _box(name: str, text: str, axes: tuple[Axis, ...]) -> Box:
                 f"split {name}={text}: {part!r} is not DIM:FIRST:LAST or DIM:FROM%:TO% with DIM one of "
                 f"{', '.join(by_name)}."
             )
+        if match["dim"] in box:
+            raise InputError(f"split {name}={text} names {match['dim']} twice: give a box of its own for each range.")
         axis = by_name[match["dim"]]
         bounds = float(match["start"]), float(match["stop"])
         start, stop = _by_share(axis, bounds) if match["share"] else _by_label(axis, bounds)

@@ -10,20 +10,20 @@ from data_catalog import layout
 @njit("Tuple((int64, int64, float64, float64, float64))(float32[:, ::1], boolean[::1])", nogil=True, cache=True)
 def _first_pass(samples: NDArray[np.float32], live: NDArray[np.bool_]) -> tuple[int, int, float, float, float]:
     count = 0
-    nan_count = 0
+    nonfinite_count = 0
     total = 0.0
     minimum = np.inf
     maximum = -np.inf
     for trace in np.flatnonzero(live):
         for value in samples[trace]:
-            if np.isnan(value):
-                nan_count += 1
-            else:
+            if np.isfinite(value):
                 count += 1
                 total += np.float64(value)
                 minimum = min(minimum, np.float64(value))
                 maximum = max(maximum, np.float64(value))
-    return count, nan_count, total, minimum, maximum
+            else:
+                nonfinite_count += 1
+    return count, nonfinite_count, total, minimum, maximum
 
 
 @njit("float64(float32[:, ::1], boolean[::1], float64)", nogil=True, cache=True)
@@ -31,7 +31,7 @@ def _squared_differences(samples: NDArray[np.float32], live: NDArray[np.bool_], 
     total = 0.0
     for trace in np.flatnonzero(live):
         for value in samples[trace]:
-            if not np.isnan(value):
+            if np.isfinite(value):
                 total += (np.float64(value) - mean) ** 2
     return total
 
@@ -45,12 +45,12 @@ def chunk_statistics(samples: NDArray[np.float32], live: NDArray[np.bool_]) -> d
     """
     by_trace = np.ascontiguousarray(samples).reshape(-1, samples.shape[-1])
     live = np.ascontiguousarray(live).reshape(-1)
-    count, nan_count, total, minimum, maximum = _first_pass(by_trace, live)
+    count, nonfinite_count, total, minimum, maximum = _first_pass(by_trace, live)
     if count == 0:
-        found = (0, nan_count, 0.0, 0.0, np.nan, np.nan)
+        found = (0, nonfinite_count, 0.0, 0.0, np.nan, np.nan)
     else:
         mean = total / count
-        found = (count, nan_count, mean, _squared_differences(by_trace, live, mean), minimum, maximum)
+        found = (count, nonfinite_count, mean, _squared_differences(by_trace, live, mean), minimum, maximum)
     return dict(zip(layout.STATISTICS, found, strict=True))
 
 

@@ -1,12 +1,16 @@
 """A place for a new store, given back if what is done there fails."""
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fsspec
 
-from data_catalog import InputError
+from data_catalog import InputError, WorkError
+
+REMOVAL_ATTEMPTS = 20
+SECONDS_BETWEEN_ATTEMPTS = 0.1
 
 
 @contextmanager
@@ -30,5 +34,16 @@ def new_store(url: str) -> Iterator[str]:
     try:
         yield str(Path(url).absolute()) if is_local else url
     except BaseException:
-        filesystem.rm(path, recursive=True)
+        _remove(filesystem, path)
         raise
+
+
+def _remove(filesystem: fsspec.AbstractFileSystem, path: str) -> None:
+    """Removes a folder; again, if a thread that was interrupted put one more file into it meanwhile."""
+    for _ in range(REMOVAL_ATTEMPTS):
+        with suppress(OSError):
+            filesystem.rm(path, recursive=True)
+        if not filesystem.exists(path):
+            return
+        time.sleep(SECONDS_BETWEEN_ATTEMPTS)
+    raise WorkError(f"{path} could not be removed after a failure: remove it before trying again.")

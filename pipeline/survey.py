@@ -1,6 +1,8 @@
 """One survey in one or several SEG-Y files: running trace numbers over all of them."""
 
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +65,12 @@ class Survey:
             InputError: If a file became shorter.
         """
         template = self.files[0]
-        parts = [self._read_file(index, trace_numbers) for index in range(len(self.files))]
+        edges = np.searchsorted(trace_numbers, self.first_traces)
+        parts = [
+            self._read_file(index, trace_numbers[begin:end])
+            for index, (begin, end) in enumerate(pairwise(edges))
+            if begin < end or index == 0
+        ]
         traces = parts[0] if len(parts) == 1 else np.concatenate(parts)
         headers = traces[:, : template.trace_header_nbytes]
         stored = np.ascontiguousarray(traces[:, template.trace_header_nbytes :])
@@ -72,12 +79,9 @@ class Survey:
         return TraceBlock(headers=headers, words=words, samples=decode(words, is_ibm=is_ibm), is_ibm=is_ibm)
 
     def _read_file(self, index: int, trace_numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
-        first, stop = self.first_traces[index : index + 2]
-        begin, end = np.searchsorted(trace_numbers, (first, stop))
         file = self.files[index]
-        return read_traces(
-            file.url, trace_numbers[begin:end] - first, header_nbytes=file.header_nbytes, trace_nbytes=file.trace_nbytes
-        )
+        own_numbers = trace_numbers - self.first_traces[index]
+        return read_traces(file.url, own_numbers, header_nbytes=file.header_nbytes, trace_nbytes=file.trace_nbytes)
 
 
 def open_survey(paths: tuple[str, ...]) -> Survey:
@@ -86,7 +90,7 @@ def open_survey(paths: tuple[str, ...]) -> Survey:
     Raises:
         InputError: If a file cannot be used, or differs from the first in what all must share.
     """
-    files = tuple(open_segy(path) for path in paths)
+    files = tuple(open_segy(_absolute(path)) for path in paths)
     shared = ("sample_count", "sample_interval_us", "format_code", "byte_order", "trace_header_nbytes")
     for file in files[1:]:
         for field in shared:
@@ -97,3 +101,8 @@ def open_survey(paths: tuple[str, ...]) -> Survey:
                     f"in the first and {found} in the second. Convert them one by one."
                 )
     return Survey(files)
+
+
+def _absolute(path: str) -> str:
+    """Workers may run in other folders; a URL says where it is by itself."""
+    return path if "://" in path else str(Path(path).absolute())

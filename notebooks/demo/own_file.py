@@ -188,7 +188,7 @@ def _draw(
     figure, axes = plt.subplots(2, 3, figsize=(15, 10), sharex=True, sharey=True, layout="constrained")
     for axis, (title, section) in zip(axes.flat, panels.items(), strict=True):
         axis.set_facecolor("tab:blue")
-        axis.imshow(section.T, cmap="gray", vmin=-limit, vmax=limit, extent=extent, aspect="auto", interpolation="none")
+        axis.imshow(section.T, cmap="gray", vmin=-limit, vmax=limit, extent=extent, aspect="auto")
         axis.set_title(title)
     figure.supylabel(f"{amplitude.dims[-1]}, {samples.attrs.get('units', '')}")
     figure.supxlabel("trace of the part held out from training; hidden traces in blue")

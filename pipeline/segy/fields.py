@@ -54,6 +54,7 @@ TRACE_FIELDS = {
     "sample_interval_us": Field(117, "i2"),
     "cdp_x": Field(181, "i4"),
     "cdp_y": Field(185, "i4"),
+    "time_scalar": Field(215, "i2"),
     "inline": Field(189, "i4"),
     "crossline": Field(193, "i4"),
 }

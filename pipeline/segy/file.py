@@ -101,15 +101,7 @@ def open_segy(url: str) -> SegyFile:
         )
     file_header = np.frombuffer(read_bytes(url, 0, FILE_HEADER_NBYTES), np.uint8)
     byte_order, words = _binary_header(url, file_header)
-    text_header_count = _extended_text_header_count(url, words["extended_text_header_count"], byte_order)
-    layouts = [
-        _Layout(header, extra, samples, *divmod(nbytes - header, extra + samples * 4))
-        for header, extra, samples in product(
-            _distinct(FILE_HEADER_NBYTES + text_header_count * TEXT_HEADER_NBYTES),
-            _distinct(_trace_header_nbytes(words), TRACE_HEADER_NBYTES),
-            _sample_counts(url, words, text_header_count, byte_order),
-        )
-    ]
+    layouts = _possible_layouts(url, nbytes, words, byte_order)
     layout = next((layout for layout in layouts if layout.rest_nbytes == 0 and layout.trace_count > 0), None)
     if layout is None:
         raise _not_whole_traces(url, nbytes, layouts[0])
@@ -117,7 +109,8 @@ def open_segy(url: str) -> SegyFile:
     interval_us, oddities = _sample_interval_us(words, first_header, byte_order)
     if layout != layouts[0]:
         oddities.append(
-            f"the binary header's sample count does not fit the file's size; {layout.sample_count} samples a trace do"
+            f"the binary header does not fit the file's size; traces of {layout.sample_count} samples "
+            f"from byte {layout.header_nbytes + 1} on do"
         )
     return SegyFile(
         url=url,
@@ -158,21 +151,39 @@ def _binary_header(url: str, file_header: NDArray[np.uint8]) -> tuple[Literal["b
     )
 
 
-def _extended_text_header_count(url: str, count: int, byte_order: str) -> int:
+def _possible_layouts(url: str, nbytes: int, words: dict[str, int], byte_order: str) -> list[_Layout]:
+    """What the headers may mean, the most literal reading first.
+
+    Extended text headers are tried in revision 0 too, which does not know them: such files exist, and so do revision-0
+    files with other things in those bytes.
+    """
+    layouts = []
+    text_header_counts = _distinct(_extended_text_header_count(url, nbytes, words), 0)
+    for count, trace_header_nbytes in product(
+        text_header_counts, _distinct(_trace_header_nbytes(words), TRACE_HEADER_NBYTES)
+    ):
+        header_nbytes = FILE_HEADER_NBYTES + count * TEXT_HEADER_NBYTES
+        if header_nbytes + trace_header_nbytes <= nbytes:
+            for sample_count in _sample_counts(url, header_nbytes, words, byte_order):
+                trace_count, rest = divmod(nbytes - header_nbytes, trace_header_nbytes + sample_count * 4)
+                layouts.append(_Layout(header_nbytes, trace_header_nbytes, sample_count, trace_count, rest))
+    if not layouts:
+        raise InputError(f"{url} states no sample count: neither bytes 3221-3222 nor 115-116 of the first trace do.")
+    return layouts
+
+
+def _extended_text_header_count(url: str, nbytes: int, words: dict[str, int]) -> int:
     """The stated count, or, for -1, the count found by reading up to the end-of-text stanza."""
-    if 0 <= count <= MAX_EXTENDED_TEXT_HEADERS:
-        return count
+    count = words["extended_text_header_count"]
     if count != -1:
-        return 0
-    nbytes = file_nbytes(url)
-    for index in range(MAX_EXTENDED_TEXT_HEADERS):
-        start = FILE_HEADER_NBYTES + index * TEXT_HEADER_NBYTES
-        if start + TEXT_HEADER_NBYTES > nbytes:
-            break
-        record = read_bytes(url, start, TEXT_HEADER_NBYTES)
+        return count if 0 <= count <= MAX_EXTENDED_TEXT_HEADERS else 0
+    for index in range(min(MAX_EXTENDED_TEXT_HEADERS, (nbytes - FILE_HEADER_NBYTES) // TEXT_HEADER_NBYTES)):
+        record = read_bytes(url, FILE_HEADER_NBYTES + index * TEXT_HEADER_NBYTES, TEXT_HEADER_NBYTES)
         for encoding in ("ascii", "cp037"):
             if END_OF_TEXT_STANZA in record.decode(encoding, errors="replace").replace(" ", "").upper():
                 return index + 1
+    if words["revision_major"] == 0:
+        return 0
     raise InputError(
         f"{url} says that its extended text headers go on to an ((SEG: EndText)) stanza (bytes 3505-3506 are -1), "
         "and has none; where its traces begin cannot be told."
@@ -184,15 +195,12 @@ def _trace_header_nbytes(words: dict[str, int]) -> int:
     return TRACE_HEADER_NBYTES * (1 + extra) if 0 < extra <= 64 else TRACE_HEADER_NBYTES
 
 
-def _sample_counts(url: str, words: dict[str, int], text_header_count: int, byte_order: str) -> list[int]:
+def _sample_counts(url: str, header_nbytes: int, words: dict[str, int], byte_order: str) -> list[int]:
     """Candidates for the samples a trace, the most trusted first."""
-    first_header = _first_trace_header(url, FILE_HEADER_NBYTES + text_header_count * TEXT_HEADER_NBYTES)
+    first_header = _first_trace_header(url, header_nbytes)
     in_trace_header = int(read_words(first_header, TRACE_FIELDS["sample_count"], byte_order=byte_order)[0])
     extended = words["extended_sample_count"] if words["revision_major"] >= 2 else 0
-    counts = [count for count in _distinct(extended, words["sample_count"], in_trace_header) if count > 0]
-    if not counts:
-        raise InputError(f"{url} states no sample count: neither bytes 3221-3222 nor 115-116 of the first trace do.")
-    return counts
+    return [count for count in _distinct(extended, words["sample_count"], in_trace_header) if count > 0]
 
 
 def _first_trace_header(url: str, header_nbytes: int) -> NDArray[np.uint8]:

@@ -56,18 +56,23 @@ def read_traces(
         uint8 (trace, byte), in the order asked for.
 
     Raises:
-        InputError: If the file ends early.
+        InputError: If the file ends early or cannot be read.
     """
     traces = np.empty((trace_numbers.size, trace_nbytes), np.uint8)
-    with fsspec.open(url, "rb") as file:
-        for start, stop in _runs(trace_numbers):
-            file.seek(header_nbytes + int(trace_numbers[start]) * trace_nbytes)
-            target = traces[start:stop].reshape(-1).data
-            if file.readinto(target) != target.nbytes:
-                raise InputError(
-                    f"{url} ended in the middle of trace {int(trace_numbers[start])} or soon after: "
-                    "it became shorter since it was opened."
-                )
+    try:
+        with fsspec.open(url, "rb") as file:
+            for start, stop in _runs(trace_numbers):
+                file.seek(header_nbytes + int(trace_numbers[start]) * trace_nbytes)
+                target = traces[start:stop].reshape(-1).data
+                if file.readinto(target) != target.nbytes:
+                    raise InputError(
+                        f"{url} ended in the middle of trace {int(trace_numbers[start])} or soon after: "
+                        "it became shorter since it was opened."
+                    )
+    except OSError as error:
+        raise InputError(
+            f"{url} cannot be read ({_reason(error)}): it must be reachable from where the work is done."
+        ) from None
     return traces
 
 

@@ -69,7 +69,7 @@ def entry_values(tmp_path: Path) -> dict[str, Any]:
     store = tmp_path / "store.zarr"
     write_node(store, {"zarr_format": 3, "node_type": "group"})
     for name, values in VARIABLES.items():
-        attributes = {"role": values["role"]} | ({"units": values["units"]} if "units" in values else {})
+        attributes = {key: values[key] for key in ("role", "units", "flag_values", "ignore_value") if key in values}
         document = array_document(values["dims"], values["shape"], values["chunk_shape"], values["dtype"], **attributes)
         write_node(store / name, document)
     grid = (2, 2, 2)

@@ -60,7 +60,7 @@ def test_the_folder_comes_from_the_call_then_the_environment(tmp_path: Path, mon
     assert Catalog().folder.parts[-2:] == ("data_catalog", "entries")
 
 
-@pytest.mark.parametrize("name", ["../survey", "", "a b", ".hidden", "x" * 101])
+@pytest.mark.parametrize("name", ["../survey", "", "a b", ".hidden", "x" * 101, "survey\n"])
 def test_a_name_that_is_no_name(name: str, catalog_folder: Path) -> None:
     with pytest.raises(InputError, match="is not a dataset name"):
         Catalog().read(name)

@@ -40,6 +40,8 @@ def test_a_good_entry_and_store_pass(make_entry: Callable[..., Entry]) -> None:
         (put("revision", 0), "entry.revision", "greater_than_equal"),
         (put("kind", "cube"), "entry.kind", "enum"),
         (put("surprise", 1), "entry.surprise", "extra_forbidden"),
+        (put("url", "ftp://me:secret@host/x"), "entry.url", "value_error"),
+        (put("created", "2026-01-02T03:04:05"), "entry.created", "timezone_aware"),
         (put("variables", "salt", "roll", "input"), "entry.variables.salt.roll", "extra_forbidden"),
         (put("splits", "train", 0, "inline", [0, "many"]), "entry.splits.train[0].inline[1]", "int_parsing"),
     ],
@@ -107,6 +109,8 @@ def rewrite(store: Path, path: str, change: Spoil) -> None:
         ("amplitude", put("chunk_grid", "configuration", "chunk_shape", [5, 4, 20]), "chunk-shape-differs"),
         ("salt", put("attributes", {}), "role-differs"),
         ("time", put("attributes", "units", "s"), "units-differ"),
+        ("salt", put("attributes", "ignore_value", 254), "classes-differ"),
+        ("salt", put("attributes", "flag_values", [0, 2]), "classes-differ"),
         ("live", put("node_type", "group"), "no-array"),
         ("live", put("zarr_format", 2), "no-array"),
         ("manifest/amplitude/m2", put("shape", [2, 2, 3]), "manifest-differs"),
@@ -135,6 +139,14 @@ def test_every_problem_is_listed_with_its_place(entry_values: dict[str, Any]) ->
 def test_a_dimension_without_coordinate(make_entry: Callable[..., Entry], entry_values: dict[str, Any]) -> None:
     del entry_values["variables"]["time"]
     assert [problem.code for problem in check_store(make_entry())] == ["no-coordinate"]
+
+
+def test_traces_without_live(make_entry: Callable[..., Entry], entry_values: dict[str, Any]) -> None:
+    source = {"url": "a.sgy", "nbytes": 9, "trace_count": 1, "first_trace": 0, "sample_format": 1}
+    entry_values["sources"] = [source | {"byte_order": "big", "variable": "amplitude"}]
+    assert check_entry(make_entry()) == []
+    del entry_values["variables"]["live"]
+    assert [problem.code for problem in check_entry(make_entry())] == ["no-live"]
 
 
 def test_a_store_that_is_not_there(make_entry: Callable[..., Entry], tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data_catalog import Catalog, command_line
@@ -87,6 +89,9 @@ def test_a_file_that_cannot_be_used(
         (["--name", "x", "--out", "OUT", "--split", "train=inline:0%:60%", "--split", "test=inline:50%:90%"], "share"),
         (["--name", "x", "--out", "OUT", "--label", "salt=salt.sgy"], "needs its --classes"),
         (["--name", "x", "--out", "OUT", "--label", "salt"], "--label takes NAME="),
+        (["--name", "x", "--out", "OUT", "--variable", "time"], "time cannot name a variable"),
+        (["--name", "x", "--out", "OUT", "--memory", "lots"], "--memory lots is no size"),
+        (["--name", "x", "--out", "OUT", "--split", "train=inline:1..2:105"], "is not DIM:FIRST:LAST"),
         (["--name", "x", "--out", "OUT", "--codec", "mp3"], "recipe.codec"),
         (["--name", "x", "--out", "OUT", "--kind", "shots"], "not converted yet"),
         (["--name", "x", "--out", "OUT", "--inline-byte", "37"], ""),
@@ -120,6 +125,60 @@ def test_a_misspelt_key_in_a_recipe_lists_every_problem(run: Run, tmp_path: Path
     assert status == 2
     for place in ("recipe.name", "recipe.nmae", "recipe.kind", "recipe.header_bytes.inline", "recipe.out"):
         assert place in errors
+
+
+def test_a_recipe_and_options_are_merged_key_by_key(run: Run, make_segy, tmp_path: Path) -> None:
+    made = make_segy()
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"name: x\npaths: [{made.path}]\nout: {tmp_path}/x.zarr\nheader_bytes: {{cdp_x: 185, cdp_y: 181}}\n"
+    )
+    assert run("convert", recipe, "--cdp-byte", "1", "--scheduler", "threads")[0] == 0
+    header_bytes = Catalog().read("x").recipe["header_bytes"]
+    assert header_bytes == {"inline": 189, "crossline": 193, "cdp": 1, "cdp_x": 185, "cdp_y": 181}
+
+
+def test_an_ignore_value_that_is_a_class(run: Run, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "name: x\npaths: [a]\nout: b\nlabels: {salt: {paths: [c], classes: {0: rock}, ignore_value: 0}}\n"
+    )
+    status, errors = run("convert", recipe)
+    assert status == 2
+    assert "recipe.labels.salt: Value error, ignore_value 0 is one of the classes" in errors
+
+
+def test_an_export_onto_a_folder(run: Run, make_segy, tmp_path: Path) -> None:
+    run("convert", make_segy().path, "--name", "x", "--out", tmp_path / "x.zarr", "--scheduler", "threads")
+    status, errors = run("export", "x", "--out", tmp_path)
+    assert status == 2
+    assert "is a folder: name the file to write" in errors
+
+
+@pytest.mark.parametrize("count", [7, -1])
+def test_junk_where_revision_1_has_its_text_header_count(run: Run, make_segy, tmp_path: Path, count: int) -> None:
+    path = make_segy().path
+    content = bytearray(path.read_bytes())
+    content[3500:3502] = b"\0\0"
+    content[3504:3506] = count.to_bytes(2, "big", signed=True)
+    path.write_bytes(content)
+    assert run("convert", path, "--name", "x", "--out", tmp_path / "x.zarr", "--scheduler", "threads")[0] == 0
+    assert Catalog().read("x").kind == "stack3d"
+
+
+def test_ending_a_conversion_removes_what_it_wrote(make_segy, catalog_folder: Path, tmp_path: Path) -> None:
+    volume = np.random.default_rng(0).normal(size=(60, 200, 400)).astype(np.float32)
+    target = tmp_path / "x.zarr"
+    command = [sys.executable, "-m", "pipeline", "convert", str(make_segy(volume=volume).path)]
+    options = ["--name", "x", "--out", str(target), "--scheduler", "threads", "--workers", "1"]
+    process = subprocess.Popen(command + options, stderr=subprocess.DEVNULL)
+    while not (target / "amplitude").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait(60) == 128 + 15
+    assert not target.exists()
+    assert Catalog().names() == []
 
 
 def test_a_name_that_is_taken(run: Run, make_segy, tmp_path: Path) -> None:

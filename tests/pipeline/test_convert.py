@@ -105,7 +105,7 @@ def test_labels_splits_and_manifest(make_segy, client: Client, catalog_folder: P
         paths=(str(made.path),),
         out=str(tmp_path / "labelled.zarr"),
         labels={"salt": {"paths": (str(label.path),), "classes": CLASSES}},
-        splits={"train": "inline:0%:50%", "test": "inline:70%:100%"},
+        splits={"train": ("inline:0%:50%",), "test": ("inline:70%:100%",)},
         chunk_nbytes=8192,
     )
     entry = convert(recipe, client=client, catalog=Catalog())
@@ -140,6 +140,48 @@ def test_a_label_on_another_grid_is_refused(make_segy, client: Client, catalog_f
     with pytest.raises(InputError, match="does not lie on the survey's grid"):
         convert(recipe, client=client, catalog=Catalog())
     assert not (tmp_path / "x.zarr").exists()
+
+
+def test_a_failure_with_other_tasks_at_work_leaves_nothing(make_segy, catalog_folder: Path, tmp_path: Path) -> None:
+    shape = (120, 100, 300)
+    made = make_segy("data.sgy", volume=np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    wrong = np.zeros(shape, np.float32)
+    wrong[0, 0, 0] = 7
+    label = make_segy("label.sgy", volume=wrong)
+    labels = {"salt": {"paths": (str(label.path),), "classes": CLASSES}}
+    recipe = load_recipe(name="x", paths=(str(made.path),), out=str(tmp_path / "x.zarr"), labels=labels)
+    with (
+        dask_client(scheduler=None, workers=2, memory="1GiB") as cluster_client,
+        pytest.raises(InputError, match="label 'salt' holds 7"),
+    ):
+        convert(recipe, client=cluster_client, catalog=Catalog())
+    assert not (tmp_path / "x.zarr").exists()
+
+
+def test_samples_that_are_not_finite_enter_no_statistic(
+    make_segy, client: Client, catalog_folder: Path, tmp_path: Path
+) -> None:
+    volume = np.random.default_rng(5).normal(size=(4, 5, 30)).astype(np.float32)
+    volume[1, 2, 3], volume[2, 3, 4], volume[0, 0, 0] = np.inf, -np.inf, np.nan
+    made = make_segy(volume=volume, sample_format=5)
+    recipe = load_recipe(name="x", paths=(str(made.path),), out=str(tmp_path / "x.zarr"))
+    convert(recipe, client=client, catalog=Catalog())
+    manifest = zarr.open_group(f"{recipe.out}/manifest/amplitude", mode="r")
+    finite = volume[np.isfinite(volume)].astype(float)
+    assert manifest["count"][0, 0, 0] == finite.size
+    assert manifest["nonfinite_count"][0, 0, 0] == 3
+    np.testing.assert_allclose(manifest["mean"][0, 0, 0], finite.mean(), rtol=1e-9)
+    np.testing.assert_allclose(manifest["m2"][0, 0, 0], finite.var() * finite.size, rtol=1e-9)
+
+
+def test_relative_paths_are_kept_absolute(
+    make_segy, client: Client, catalog_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_segy()
+    monkeypatch.chdir(tmp_path)
+    entry = convert(load_recipe(name="x", paths=("survey.sgy",), out="x.zarr"), client=client, catalog=Catalog())
+    assert entry.sources[0].url == str(made.path)
+    assert entry.url == str(tmp_path / "x.zarr")
 
 
 def test_a_label_value_without_a_class_is_refused_and_nothing_is_left(

@@ -6,11 +6,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_catalog import InputError, Kind
-from pipeline.coordinates import map_coordinates
+from pipeline.coordinates import map_coordinates, sample_axis
 from pipeline.geometry import match_traces, resolve_geometry
 from pipeline.scan import TraceIndex
+from pipeline.segy.file import SegyFile
 
-FIELDS = ("inline", "crossline", "cdp", "offset", "cdp_x", "cdp_y", "coordinate_scalar", "coordinate_units", "delay_ms")
+FIELDS = (
+    "inline",
+    "crossline",
+    "cdp",
+    "offset",
+    "cdp_x",
+    "cdp_y",
+    "coordinate_scalar",
+    "coordinate_units",
+    "delay_ms",
+    "time_scalar",
+)
 
 
 def index_of(**words: list[int]) -> TraceIndex:
@@ -75,6 +87,14 @@ def test_a_kind_that_does_not_fit_is_refused_with_its_reason() -> None:
         resolve_geometry(index_of(inline=[1, 1, 2, 2, 1], crossline=[1, 2, 1, 2, 2]), kind=Kind.STACK3D)
 
 
+def test_a_sparse_axis_does_not_pass_for_a_full_one() -> None:
+    crosslines = list(range(10))
+    index = index_of(inline=[1] * 10 + [2] * 10 + [1_000_000] * 10, crossline=crosslines * 3)
+    geometry = resolve_geometry(index)
+    assert geometry.kind is Kind.STACK2D
+    assert any("1000000 x 10" in reason for reason in geometry.reasons)
+
+
 def test_a_wild_grid_costs_no_memory() -> None:
     index = index_of(inline=[0, 2**31 - 1, 5], crossline=[0, 2**31 - 2, 7])
     assert resolve_geometry(index).kind is Kind.STACK2D
@@ -90,6 +110,15 @@ def test_the_coordinate_scalar_is_applied(scalar: int, factor: float) -> None:
     np.testing.assert_allclose(y.values, np.array([[7, 8], [9, 11]]) * factor, rtol=1e-15)
     assert (x.units, y.units) == ("m", "m")
     assert bool(warnings) is (scalar == 0)
+
+
+@pytest.mark.parametrize(("scalar", "first_ms"), [(0, 250.0), (1, 250.0), (-10, 25.0), (10, 2500.0)])
+def test_the_time_scalar_is_applied_to_the_delay(scalar: int, first_ms: float) -> None:
+    index = index_of(cdp=[1, 2], delay_ms=[250, 250], time_scalar=[scalar, scalar])
+    file = SegyFile("x", 0, "big", 1, 1, 3, 2000, 3600, 240, 2, feet=False, oddities=())
+    axis, warnings = sample_axis(file, index, domain="time")
+    assert axis.values.tolist() == [first_ms, first_ms + 2, first_ms + 4]
+    assert warnings == []
 
 
 def test_traces_of_another_survey_are_matched_by_label() -> None:

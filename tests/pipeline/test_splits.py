@@ -24,10 +24,32 @@ AXES = (
     ],
 )
 def test_ranges(text: str, box: dict[str, tuple[int, int]]) -> None:
-    assert split_boxes({"train": text}, AXES) == {"train": (box,)}
+    assert split_boxes({"train": (text,)}, AXES) == {"train": (box,)}
 
 
-@pytest.mark.parametrize("text", ["inline", "inline:1", "crossline:1:2", "inline:118:100", "inline:900:950", "a:b:c"])
+def test_a_split_may_have_several_boxes() -> None:
+    boxes = split_boxes({"train": ("inline:0%:10%", "inline:50%:60%")}, AXES)
+    assert boxes == {"train": ({"inline": (0, 5)}, {"inline": (25, 30)})}
+
+
+def test_splits_that_share_samples_are_refused() -> None:
+    with pytest.raises(InputError, match="'train' and 'test' share samples"):
+        split_boxes({"train": ("inline:0%:60%",), "test": ("inline:50%:100%",)}, AXES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "inline",
+        "inline:1",
+        "crossline:1:2",
+        "inline:118:100",
+        "inline:900:950",
+        "a:b:c",
+        "inline:1..2:105",
+        "inline:0%:10%,inline:20%:30%",
+    ],
+)
 def test_what_is_no_range_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="split train="):
-        split_boxes({"train": text}, AXES)
+        split_boxes({"train": (text,)}, AXES)
