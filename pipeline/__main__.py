@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from data_catalog import Catalog, InputError, Kind, command_line
+from data_catalog.model_file import read_mapping, validated
 from pipeline.convert import convert as convert_survey
 from pipeline.engine import CONSOLE, dask_client
 from pipeline.export import export as export_variable
 from pipeline.inspection import inspect_survey, print_inspection
-from pipeline.model_file import read_model
 from pipeline.recipe import HeaderBytes, load_recipe
 from pipeline.survey import open_survey
 from pipeline.synthetic.salt_survey import SaltSurvey
@@ -126,7 +126,7 @@ def synthesize(
     out: Annotated[Path, typer.Option(help="Folder for the SEG-Y files.")],
 ) -> None:
     """Makes a synthetic salt survey: SEG-Y of amplitudes, and SEG-Y of where the salt is."""
-    survey = read_model(SaltSurvey, recipe, root="recipe")
+    survey = validated(SaltSurvey, read_mapping(recipe), subject=str(recipe), root="recipe")
     try:
         files = write_salt_survey(survey, out=out)
     except OSError as error:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from data_catalog import InputError, Kind, layout
+from data_catalog.model_file import read_mapping, validated
 from data_catalog.schema import Model, Name
-from pipeline.model_file import read_model
 from pipeline.segy.fields import TRACE_HEADER_NBYTES
 
 Codec = Literal["zstd", "none"]
@@ -92,13 +92,17 @@ def load_recipe(path: str | Path | None = None, **overrides: Any) -> ConvertReci
 
     Args:
         path: The file; None where the overrides say everything. Paths in it are taken as they stand.
-        overrides: Fields of ``ConvertRecipe``; None leaves the file's value.
+        overrides: Fields of ``ConvertRecipe``; None leaves the file's value, a mapping wins key by key.
 
     Raises:
         InputError: If the file cannot be read, is not YAML, or breaks the model: every problem is listed.
     """
-    given = {key: value for key, value in overrides.items() if value is not None}
-    recipe = read_model(ConvertRecipe, path, overrides=given, root="recipe")
+    values = {} if path is None else read_mapping(path)
+    for key, value in overrides.items():
+        if value is not None:
+            both_mappings = isinstance(value, dict) and isinstance(values.get(key), dict)
+            values[key] = values[key] | value if both_mappings else value
+    recipe = validated(ConvertRecipe, values, subject=str(path or "the call"), root="recipe")
     if recipe.kind not in {None, Kind.STACK3D, Kind.STACK2D, Kind.FLAT}:
         raise InputError(f"kind {recipe.kind} is not converted yet: use stack3d, stack2d or flat.")
     names = [recipe.variable, *recipe.labels]

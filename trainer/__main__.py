@@ -16,7 +16,7 @@ from trainer.experiment import prepare
 from trainer.loop import fit as train
 from trainer.predict import WHOLE, Prediction
 from trainer.predict import predict as write
-from trainer.ranks import OneRankError, ranks_from_environment
+from trainer.ranks import OneRankError, is_first_process, ranks_from_environment
 from trainer.run_folder import open_run
 
 app = typer.Typer(help="Prepared datasets in, trained networks and predictions out.", no_args_is_help=True)
@@ -37,8 +37,7 @@ def fit(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
 ) -> None:
     """Trains a network on a prepared dataset."""
-    changes = [*(changes or []), *([] if out is None else [f"out={out}"])]
-    experiment = prepare(read_config(config, changes=changes), catalog=Catalog(catalog))
+    experiment = prepare(read_config(config, changes=changes or (), out=out), catalog=Catalog(catalog))
     train(experiment, ranks=ranks_from_environment(), resume=resume)
 
 
@@ -69,7 +68,11 @@ def predict(
         derived_id=derived_id or run.resolve().name,
         split=split or experiment.config.splits.test or WHOLE,
         halo=halo,
-        provenance={"run": str(run.resolve()), "config": experiment.config.model_dump(mode="json")},
+        provenance={
+            "run": str(run.resolve()),
+            "checkpoint_step": experiment.checkpoint_step,
+            "config": experiment.config.model_dump(mode="json"),
+        },
     )
     ranks = ranks_from_environment()
     write(prediction, ranks=ranks)
@@ -80,9 +83,9 @@ def predict(
 
 def main() -> None:
     """Runs the command; of several ranks that meet the same wrong input, the first one says so."""
-    ranks = ranks_from_environment()
-    logging.basicConfig(level=logging.WARNING if ranks.is_first else logging.ERROR, format="%(levelname)s: %(message)s")
-    if ranks.is_first:
+    is_first = is_first_process()
+    logging.basicConfig(level=logging.WARNING if is_first else logging.ERROR, format="%(levelname)s: %(message)s")
+    if is_first:
         command_line.run(app, name="python -m trainer")
     else:
         _run_quietly()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from data_catalog import InputError
 
-VERSION = 1
+VERSION = 2
 MODEL_FILE, OPTIMISER_FILE, STATE_FILE = "model.safetensors", "optimiser.safetensors", "state.json"
 BEST_FILE = "best.json"
 
@@ -32,18 +32,16 @@ class RunState:
 
     Attributes:
         step: Steps done.
-        samples_seen: Windows fed, with those that fill up the last batch of an epoch.
         order_digest: Of the training windows and their order.
-        model: What the network is, as the configuration says.
+        origin: What the run learns from and how, by its place in the configuration; the same all along.
         mean: Of the input, as normalised.
         standard_deviation: Of the input, as normalised.
         label: What the entry said of the label variable; None where there was none.
     """
 
     step: int
-    samples_seen: int
     order_digest: str
-    model: dict[str, Any]
+    origin: dict[str, Any]
     mean: float
     standard_deviation: float
     label: dict[str, Any] | None
@@ -70,8 +68,6 @@ def write_checkpoint(folder: Path, *, state: RunState, model: nn.Module, optimis
     for name, content in files.items():
         _write_flushed(temporary / name, content=content)
     final = folder / f"step-{state.step:08d}"
-    if final.exists():  # an earlier try at the same step; equal, or of a run that was begun anew
-        shutil.rmtree(final)
     temporary.chmod(0o755)
     temporary.rename(final)
     return final

@@ -163,6 +163,5 @@ def _read_chunk(array: ZarrArray, index: Extents) -> Samples:
         return np.asarray(array[tuple(slice(*bounds) for bounds in _ranges(array, index))])
     except Exception as error:  # whatever a store or a codec raises
         raise InputError(
-            f"chunk {index} of {array.store_path} cannot be read: {type(error).__name__}: {error} "
-            "(`python -m pipeline verify` compares the store with its source)."
+            f"chunk {index} of {array.store_path} cannot be read: {type(error).__name__}: {error}"
         ) from error

@@ -26,8 +26,8 @@ def resolve(component: Component, *, own: Mapping[str, str], place: str) -> type
         InputError: If nothing goes by that name.
     """
     path = own.get(component.name, component.name)
-    module_name, colon, class_name = path.partition(":")
-    if not colon:
+    module_name, _, class_name = path.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), class_name)):
         raise InputError(
             f"config.{place}.name: {component.name!r} is none of {', '.join(sorted(own))}, "
             "nor does it read package.module:Class."

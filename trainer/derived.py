@@ -9,10 +9,13 @@ from datetime import UTC, datetime
 import zarr
 from pydantic import JsonValue
 
-from data_catalog import Box, Derived, InputError, Variable, layout
+from data_catalog import Box, Derived, Entry, InputError, Variable, layout
 from data_catalog.schema import NAME_PATTERN
 from trainer.store import Dataset, ZarrArray
 from trainer.tasks.task import OutputVariable
+
+MOST_TRIES = 5
+"""Of publishing, where predictions of a dataset end together."""
 
 
 def check_is_new(dataset: Dataset, derived_id: str) -> None:
@@ -21,15 +24,12 @@ def check_is_new(dataset: Dataset, derived_id: str) -> None:
     Raises:
         InputError: If the id is no name, the dataset has a group of that id, or half of one lies there.
     """
-    if not re.match(NAME_PATTERN, derived_id):
+    if not re.fullmatch(NAME_PATTERN, derived_id):
         raise InputError(
             f"{derived_id!r} is no name for a derived group: letters, digits, '.', '_' and '-', at most 100, beginning "
             "with a letter or digit; choose one with --id."
         )
-    if derived_id in dataset.entry.derived:
-        raise InputError(
-            f"dataset {dataset.entry.name!r} has a derived group {derived_id!r} already; choose another --id."
-        )
+    _check_is_free(dataset.entry, derived_id)
     if layout.derived_path(derived_id) in zarr.open_group(dataset.entry.url, mode="r", use_consolidated=False):
         raise InputError(
             f"{dataset.entry.url}/{layout.derived_path(derived_id)} exists, but the entry does not know it: it is "
@@ -48,17 +48,21 @@ def new_group(
         derived_id: Its name.
         like: The variable whose shape, chunks and shards the arrays take.
         outputs: What they are.
+
+    Raises:
+        InputError: If the store cannot be written.
     """
-    root = zarr.open_group(dataset.entry.url, mode="r+", use_consolidated=False)
-    path = layout.derived_path(derived_id)
-    group = root.create_group(path)
-    try:
-        for name, output in outputs.items():
-            _create_array(group, name, output=output, like=like)
-        yield
-    except BaseException:
-        del root[path]
-        raise
+    with _refusal_of_store(dataset.entry.url):
+        root = zarr.open_group(dataset.entry.url, mode="r+", use_consolidated=False)
+        path = layout.derived_path(derived_id)
+        group = root.create_group(path)
+        try:
+            for name, output in outputs.items():
+                _create_array(group, name, output=output, like=like)
+            yield
+        except BaseException:
+            del root[path]
+            raise
 
 
 def open_arrays(dataset: Dataset, *, derived_id: str, names: Mapping[str, object]) -> dict[str, ZarrArray]:
@@ -76,12 +80,22 @@ def publish(
     boxes: tuple[Box, ...],
     provenance: dict[str, JsonValue],
 ) -> None:
-    """Makes the group visible: the entry's next revision."""
+    """Makes the group visible: the entry's next revision, after those that others publish meanwhile.
+
+    Args:
+        dataset: Where it is.
+        derived_id: Its name.
+        variables: What it holds.
+        boxes: Where it holds values; empty means everywhere.
+        provenance: What it came from.
+
+    Raises:
+        InputError: If the entry has such a group by now, or cannot be written.
+    """
     with warnings.catch_warnings():
         # The group by itself: the root's consolidated metadata stays as it was published.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
         zarr.consolidate_metadata(f"{dataset.entry.url}/{layout.derived_path(derived_id)}")
-    entry = dataset.catalog.read(dataset.entry.name)
     group = Derived(
         variables=dict(variables),
         made_by="trainer predict",
@@ -89,8 +103,11 @@ def publish(
         boxes=boxes,
         provenance=provenance,
     )
-    update = {"revision": entry.revision + 1, "derived": {**entry.derived, derived_id: group}}
-    dataset.catalog.publish(entry.model_copy(update=update))
+    if not any(_published(dataset, derived_id=derived_id, group=group) for _ in range(MOST_TRIES)):
+        raise InputError(
+            f"dataset {dataset.entry.name!r} was replaced by others {MOST_TRIES} times while {derived_id!r} was to be "
+            "published: predict again when they are done."
+        )
 
 
 def describe(output: OutputVariable, *, like: Variable) -> Variable:
@@ -110,6 +127,37 @@ def describe(output: OutputVariable, *, like: Variable) -> Variable:
         flag_meanings=None if meanings is None else tuple(meanings.split()),
         ignore_value=output.attributes.get("ignore_value"),
     )
+
+
+def _check_is_free(entry: Entry, derived_id: str) -> None:
+    if derived_id in entry.derived:
+        raise InputError(f"dataset {entry.name!r} has a derived group {derived_id!r} already; choose another --id.")
+
+
+def _published(dataset: Dataset, *, derived_id: str, group: Derived) -> bool:
+    """Whether the next revision was ours; False where another came between reading and publishing."""
+    entry = dataset.catalog.read(dataset.entry.name)
+    _check_is_free(entry, derived_id)
+    update = {"revision": entry.revision + 1, "derived": {**entry.derived, derived_id: group}}
+    try:
+        dataset.catalog.publish(entry.model_copy(update=update))
+    except InputError:
+        if dataset.catalog.read(dataset.entry.name).revision == entry.revision:
+            raise
+        return False
+    return True
+
+
+@contextmanager
+def _refusal_of_store(url: str) -> Iterator[None]:
+    """Makes of an error in writing a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{url} cannot be written ({error.strerror or error}): a derived group needs a store that is there, with "
+            "room, and open to you."
+        ) from error
 
 
 def _create_array(group: zarr.Group, name: str, *, output: OutputVariable, like: Variable) -> None:

@@ -51,6 +51,7 @@ class Experiment:
         normalisation: Of the input, from the training split.
         task: What is learned.
         model: The network, with the weights that it starts from.
+        checkpoint_step: Of the checkpoint that a run was opened at; None where a run begins.
     """
 
     config: Config
@@ -60,6 +61,7 @@ class Experiment:
     normalisation: Normalisation
     task: Task
     model: nn.Module
+    checkpoint_step: int | None = None
 
     @property
     def window(self) -> Extents:

@@ -4,6 +4,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,6 +28,7 @@ from trainer.feed import ExampleSource, Feed
 from trainer.optimisation import learning_rate, make_optimiser, set_learning_rate, take_step
 from trainer.order import check_divides, steps_per_epoch
 from trainer.ranks import Ranks, joined, wait_for_all
+from trainer.run_folder import make_run_folder
 from trainer.run_log import RunLog
 from trainer.scoring import Scores, score_split
 
@@ -102,12 +104,11 @@ class Training:
         return score_split(model, source=source, feed=config.feed, batch_size=config.batch_size, ranks=self.ranks)
 
     def _save(self, step: int, *, scores: Scores | None) -> None:
-        config, normalisation, label = self.experiment.config, self.experiment.normalisation, self.experiment.label
+        normalisation, label = self.experiment.normalisation, self.experiment.label
         state = RunState(
             step=step,
-            samples_seen=step * config.batch_size,
             order_digest=self.order_digest,
-            model=config.model.model_dump(),
+            origin=_origin(self.experiment),
             mean=normalisation.mean,
             standard_deviation=normalisation.standard_deviation,
             label=None if label is None else label.variable.model_dump(mode="json"),
@@ -119,7 +120,6 @@ class Training:
 
     def _begin_log(self) -> RunLog:
         config = self.experiment.config
-        config.out.mkdir(parents=True, exist_ok=True)
         write_config(config.out / "config.yaml", config=config)
         return RunLog(config.out, first_step=self.first_step, steps=self.steps)
 
@@ -140,6 +140,7 @@ def fit(experiment: Experiment, *, ranks: Ranks, resume: bool) -> None:
         InputError: If the run cannot begin; raised on every rank, before any waits for another.
     """
     training = _ready(experiment, ranks=ranks, resume=resume)
+    make_run_folder(experiment.config.out)
     with joined(ranks):
         training.run()
 
@@ -174,8 +175,9 @@ def _restore(experiment: Experiment, *, optimiser: torch.optim.Optimizer, order_
         return 0
     if not resume:
         raise InputError(f"{experiment.config.out} holds a run already: go on with --resume, or choose another --out.")
-    load_model(checkpoint, model=experiment.model)
     state = read_state(checkpoint)
+    _check_origin(experiment, checkpoint=checkpoint, origin=state.origin)
+    load_model(checkpoint, model=experiment.model)
     if state.order_digest != order_digest:
         raise InputError(
             f"checkpoint {checkpoint} saw other windows in another order: splits, window, stride, batch_size, "
@@ -183,6 +185,26 @@ def _restore(experiment: Experiment, *, optimiser: torch.optim.Optimizer, order_
         )
     load_optimiser(checkpoint, optimiser=optimiser)
     return state.step
+
+
+def _origin(experiment: Experiment) -> dict[str, Any]:
+    config, label = experiment.config, experiment.label
+    return {
+        "dataset.name": config.dataset.name,
+        "dataset.variable": experiment.stored.path,
+        "dataset.label": None if label is None else label.path,
+        "task": config.task.model_dump(mode="json"),
+        "model": config.model.model_dump(mode="json"),
+    }
+
+
+def _check_origin(experiment: Experiment, *, checkpoint: Path, origin: dict[str, Any]) -> None:
+    present = _origin(experiment)
+    if different := [place for place in present if present[place] != origin.get(place)]:
+        changes = ", ".join(f"config.{place} {origin.get(place)!r} to {present[place]!r}" for place in different)
+        raise InputError(
+            f"checkpoint {checkpoint} is of another run: changed {changes}. Set back, or choose another --out."
+        )
 
 
 def _over_ranks(model: nn.Module, *, ranks: Ranks) -> nn.Module:

@@ -1,5 +1,7 @@
 """Prediction: a trained network over a whole dataset or a split, straight into a derived group of the store."""
 
+import logging
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +17,9 @@ from trainer.experiment import Experiment, size_multiple
 from trainer.predictor import Predictor
 from trainer.ranks import Ranks, joined, sum_over_ranks, wait_for_all
 from trainer.tiles import Tiling, columns
-from trainer.windows import Ranges
+from trainer.windows import Extents, Ranges
+
+log = logging.getLogger(__name__)
 
 WHOLE = "whole"
 """In place of a split: everywhere."""
@@ -24,7 +28,10 @@ MOST_HALO = 128
 """Samples of context on either side, where the user does not say: beyond, a network's view is wide but faint."""
 
 TILE = {2: 512, 3: 64}
-"""Samples of a tile's core along each axis, by the number of axes."""
+"""Samples of a tile's core along each axis, by the number of axes; more where the halo is wide."""
+
+MOST_READ = 2**25
+"""Samples that the network sees at once where the halo widens tiles: 322 cubed, 2 GiB for each map of 16 filters."""
 
 SAMPLES_AT_ONCE = 2**20
 
@@ -56,20 +63,37 @@ class Prediction:
         return self.experiment.dataset.split(self.split, dims=variable.dims)
 
     @property
+    def context(self) -> int:
+        """Samples on either side of a sample that its prediction depends on; `MOST_HALO` where the model is silent."""
+        reach = self.experiment.task.reach
+        return int(getattr(self.experiment.model, "receptive_field", MOST_HALO - reach)) + reach
+
+    @property
     def tiling(self) -> Tiling:
         """How the volume is cut for the network."""
         model, axes = self.experiment.model, self.experiment.network_axes
-        field = int(getattr(model, "receptive_field", MOST_HALO)) + self.experiment.task.reach
-        halo = min(field, MOST_HALO) if self.halo is None else self.halo
-        tile = TILE[len(axes)]
+        shape = self.experiment.stored.variable.shape
+        halo = min(self.context, MOST_HALO) if self.halo is None else self.halo
+        tile = core_extent(tuple(shape[axis] for axis in axes), halo=halo)
         return Tiling(
-            shape=self.experiment.stored.variable.shape,
+            shape=shape,
             network_axes=axes,
             tile=tile,
             halo=halo,
             multiple=size_multiple(model),
             sections=max(1, SAMPLES_AT_ONCE // (tile + 2 * halo) ** len(axes)),
         )
+
+
+def core_extent(sizes: Extents, *, halo: int) -> int:
+    """Samples of a tile's core along each axis: `TILE`, or twice the halo, so that at most half of a row is context.
+
+    Args:
+        sizes: Of the volume along the network's axes: no core is wider.
+        halo: Samples on either side of the core.
+    """
+    affordable = round(math.pow(MOST_READ, 1 / len(sizes))) - 2 * halo
+    return max(TILE[len(sizes)], min(2 * halo, max(sizes), affordable))
 
 
 def predict(prediction: Prediction, *, ranks: Ranks) -> None:
@@ -84,6 +108,7 @@ def predict(prediction: Prediction, *, ranks: Ranks) -> None:
     """
     experiment = prediction.experiment
     check_is_new(experiment.dataset, prediction.derived_id)
+    _warn_of_cut_halo(prediction)
     boxes = prediction.boxes
     experiment.model.to(ranks.device).eval()
     with joined(ranks), _ended_by_exception():
@@ -93,6 +118,17 @@ def predict(prediction: Prediction, *, ranks: Ranks) -> None:
             if ranks.is_first:
                 _publish(prediction)
         wait_for_all()
+
+
+def _warn_of_cut_halo(prediction: Prediction) -> None:
+    if prediction.halo is None and prediction.context > MOST_HALO:
+        log.warning(
+            "a prediction depends on %d samples on either side, tiles show %d: values near their edges are not quite "
+            "those of the whole section. --halo %d shows all.",
+            prediction.context,
+            MOST_HALO,
+            prediction.context,
+        )
 
 
 def _write_share(prediction: Prediction, *, boxes: tuple[Ranges, ...], ranks: Ranks) -> None:

@@ -38,11 +38,18 @@ class Ranks:
 
 
 def ranks_from_environment() -> Ranks:
-    """What torchrun says of this process; a run of one where there is no torchrun."""
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local_rank) if torch.cuda.is_available() else CPU
-    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    return Ranks(rank=rank, world_size=world_size, local_rank=local_rank, device=device)
+    """What torchrun says of this process; a run of one where there is no torchrun.
+
+    Raises:
+        InputError: If there are GPUs, but fewer than processes on this machine; on each of them.
+    """
+    local_rank, world_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    return Ranks(rank=_rank(), world_size=world_size, local_rank=local_rank, device=_device(local_rank))
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for all, known before anything is judged."""
+    return _rank() == 0
 
 
 class OneRankError(InputError):
@@ -104,7 +111,27 @@ class _SumOverRanks(torch.autograd.Function):
         return gradients[0]
 
 
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def _local_world_size() -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _device(local_rank: int) -> torch.device:
+    if not torch.cuda.is_available():
+        return CPU
+    gpus = torch.cuda.device_count()
+    if _local_world_size() > gpus:
+        raise InputError(
+            f"{_local_world_size()} processes on this machine cannot share its GPUs, {gpus} found: one process takes "
+            f"one. Start torchrun with --nproc-per-node {gpus}."
+        )
+    return torch.device("cuda", local_rank)
+
+
 def _share_cores() -> None:
     if "OMP_NUM_THREADS" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+        torch.set_num_threads(max(1, cores // _local_world_size()))

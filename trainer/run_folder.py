@@ -1,6 +1,8 @@
-"""A run's folder read back: its configuration, and its network as it was at the best checkpoint."""
+"""A run's folder: made, and read back with its configuration and its network as it was at the best checkpoint."""
 
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from data_catalog import Catalog, InputError, Variable
 from trainer.checkpoint import best_checkpoint, load_model, read_state
@@ -8,6 +10,21 @@ from trainer.config import Config
 from trainer.config_file import read_config
 from trainer.experiment import Experiment, Learned, prepare
 from trainer.normalise import Normalisation
+
+
+def make_run_folder(folder: Path) -> None:
+    """Makes the folder where it is not there, and proves that it can be written.
+
+    Raises:
+        InputError: If it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(
+            f"the run's folder {folder} cannot be written ({error.strerror}): choose another --out."
+        ) from None
 
 
 def open_run(folder: Path, *, catalog: Catalog, dataset: str | None = None) -> Experiment:
@@ -31,7 +48,7 @@ def open_run(folder: Path, *, catalog: Catalog, dataset: str | None = None) -> E
     learned = Learned(normalisation, label=label)
     experiment = prepare(_elsewhere(config, dataset=dataset), catalog=catalog, learned=learned)
     load_model(checkpoint, model=experiment.model)
-    return experiment
+    return replace(experiment, checkpoint_step=state.step)
 
 
 def _elsewhere(config: Config, *, dataset: str | None) -> Config:

@@ -56,7 +56,7 @@ class WindowReader:
     def read(self, box: Ranges) -> Window:
         """The samples of a box on all dimensions of the variable."""
         stored = np.asarray(self.cache.read(INPUT, box=box), dtype=np.float32)
-        live = ~np.isnan(stored)
+        live = np.isfinite(stored)
         if self.has_live:
             live &= self.cache.read(LIVE, box=box[:-1])[..., None].astype(np.bool_)
         amplitude = np.where(live, self.normalisation.apply(stored), np.float32(0))

@@ -165,8 +165,8 @@ def _write_statistics(group, amplitude, live, chunk) -> None:
     arrays["minimum"][:] = arrays["maximum"][:] = np.nan
     for index, cut in _chunks(amplitude.shape, chunk):
         recorded = amplitude[cut][live[cut[:-1]]].astype(np.float64).ravel()
-        counted = recorded[~np.isnan(recorded)]
-        arrays["count"][index], arrays["nan_count"][index] = len(counted), len(recorded) - len(counted)
+        counted = recorded[np.isfinite(recorded)]
+        arrays["count"][index], arrays["nonfinite_count"][index] = len(counted), len(recorded) - len(counted)
         if len(counted):
             arrays["mean"][index], arrays["m2"][index] = counted.mean(), counted.var() * len(counted)
             arrays["minimum"][index], arrays["maximum"][index] = counted.min(), counted.max()

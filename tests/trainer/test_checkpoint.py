@@ -33,7 +33,7 @@ def trained(model):
 
 
 def state_at(step):
-    return RunState(step, 8 * step, "digest", {"name": "unet"}, mean=1.5, standard_deviation=0.1, label=None)
+    return RunState(step, "digest", {"dataset.name": "salt"}, mean=1.5, standard_deviation=0.1, label=None)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_another_version_is_refused(written):
     path, _, _ = written
     document = json.loads((path / "state.json").read_text())
     (path / "state.json").write_text(json.dumps(document | {"version": 99}))
-    with pytest.raises(InputError, match="has version 99, this trainer reads 1"):
+    with pytest.raises(InputError, match="has version 99, this trainer reads 2"):
         read_state(path)
 
 

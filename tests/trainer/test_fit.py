@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -30,6 +31,14 @@ def test_a_run_learns_and_leaves_all_that_it_should(call, salt_stack, write_reci
     assert "step 60/60" in capsys.readouterr().out
     assert call("evaluate", run) == 0
     assert json.loads(capsys.readouterr().out)["mean_iou"] > 0.5
+
+
+@pytest.mark.parametrize("name", ["2024", "~", "a #1", "[b]"])
+def test_a_folder_is_named_as_it_is_written(name, call, salt_stack, write_recipe, monkeypatch):
+    folders = []
+    monkeypatch.setattr("trainer.__main__.train", lambda experiment, **_: folders.append(experiment.config.out))
+    assert call("fit", write_recipe(), "--out", name) == 0
+    assert folders == [Path(name)]
 
 
 def test_a_resumed_run_repeats_an_undisturbed_one(call, salt_stack, write_recipe, tmp_path):

@@ -11,7 +11,7 @@ from trainer.tasks.hidden_traces import hidden_on_grid
 
 @pytest.fixture
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(predict, "TILE", {2: 13, 3: 8})
+    monkeypatch.setattr(predict, "core_extent", lambda sizes, *, halo: 13)
 
 
 @pytest.fixture
@@ -88,6 +88,29 @@ def test_restored_lines_keep_what_was_visible(call, stores, write_recipe, tmp_pa
     np.testing.assert_array_equal(hidden, hidden_on_grid(((0, 160),), grid=(160,), fraction=0.5, seed=0))
     np.testing.assert_array_equal(restored[~hidden], amplitude[~hidden])
     assert (restored[hidden] != amplitude[hidden]).any(axis=1).all()
+
+
+def test_cores_are_twice_as_wide_as_the_halo_where_that_can_be():
+    assert predict.core_extent((500, 600, 700), halo=60) == 120
+    assert predict.core_extent((500, 600, 700), halo=10) == predict.TILE[3]
+    assert predict.core_extent((80, 90, 100), halo=107) == 100, "as wide as the volume"
+    assert predict.core_extent((900, 900, 900), halo=107) == 108, "what is read stays 322 cubed"
+    assert predict.core_extent((900, 900, 900), halo=400) == predict.TILE[3]
+    assert predict.core_extent((5000, 5000), halo=107) == predict.TILE[2]
+
+
+def test_context_that_is_cut_is_told(call, salt_run, caplog, monkeypatch):
+    assert call("predict", salt_run, "--id", "all") == 0
+    assert not caplog.records
+    monkeypatch.setattr(predict, "MOST_HALO", 4)
+    assert call("predict", salt_run, "--id", "cut") == 0
+    assert "depends on 23 samples on either side, tiles show 4" in caplog.text
+    assert "--halo 23 shows all" in caplog.text
+
+
+def test_the_entry_says_which_checkpoint_predicted(call, stores, salt_run):
+    assert call("predict", salt_run) == 0
+    assert stores.catalog.open("salt").derived["run"].provenance["checkpoint_step"] == 2
 
 
 def test_an_id_is_written_once(call, salt_run, capsys):

@@ -79,11 +79,23 @@ def test_predictions_keep_visible_traces_to_the_bit():
     task = Reconstruction(task_data(normalisation=normalisation))
     said = task.predictions(np.zeros((1, *SHAPE), np.float32), window=window)
     expected = hidden_on_grid(BOX[:1], grid=SHAPE[:1], fraction=0.5, seed=0) & window.live[:, 0]
+    visible = window.live[:, 0] & ~expected
     np.testing.assert_array_equal(said["hidden"], expected)
-    np.testing.assert_array_equal(said["amplitude_restored"][~expected], window.stored[~expected])
-    interpolated = normalisation.undo(interpolate_linearly(window.amplitude, visible=window.live[:, 0] & ~expected))
+    np.testing.assert_array_equal(said["amplitude_restored"][visible], window.stored[visible])
+    interpolated = normalisation.undo(interpolate_linearly(window.amplitude, visible=visible))
     np.testing.assert_allclose(said["amplitude_restored"][expected], interpolated[expected], rtol=1e-5, atol=1e-5)
     assert said.keys() == task.outputs.keys()
+
+
+def test_predictions_are_nan_in_dead_traces_and_as_stored_in_visible_ones():
+    window = random_window()
+    task = Reconstruction(task_data())
+    visible = np.flatnonzero(~hidden_on_grid(BOX[:1], grid=SHAPE[:1], fraction=0.5, seed=0) & window.live[:, 0])
+    window.stored[visible[0], 1:4] = np.array([0x7FC00001, 0xFFC00000, 0x7F800000], np.uint32).view(np.float32)
+    window.live[visible[0], 1:4] = False
+    said = task.predictions(np.zeros((1, *SHAPE), np.float32), window=window)["amplitude_restored"]
+    assert np.isnan(said[4]).all()
+    np.testing.assert_array_equal(said[visible].view(np.uint32), window.stored[visible].view(np.uint32))
 
 
 def test_polarity_is_turned_in_input_and_target_alike():

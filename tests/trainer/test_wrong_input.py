@@ -1,5 +1,7 @@
 """Whatever is wrong: exit status 2, a sentence that says what was found, and no traceback."""
 
+import json
+
 import pytest
 
 CASES = {
@@ -24,6 +26,9 @@ CASES = {
     "misspelt model setting": ({"model": {"name": "unet", "levles": 3}}, "config.model.levles: Extra inputs"),
     "wrong model setting": ({"model": {"name": "unet", "levels": "many"}}, "config.model.levels: Input should be"),
     "no such class": ({"task": {"name": "nowhere:Task"}}, "config.task.name: 'nowhere:Task' cannot be imported"),
+    "no module": ({"task": {"name": ":X"}}, "config.task.name: ':X' is none of reconstruction, segmentation, nor"),
+    "no class": ({"model": {"name": "a:"}}, "config.model.name: 'a:' is none of unet, nor does it read"),
+    "relative module": ({"model": {"name": ".a:X"}}, "config.model.name: '.a:X' is none of unet, nor does it read"),
     "small budget": ({"feed": {"budget_nbytes": 1000}}, "the chunks of one window can take 25728 bytes"),
 }
 
@@ -68,12 +73,39 @@ def test_runs_that_cannot_go_on(call, salt_stack, write_recipe, tmp_path, capsys
     assert "holds a run already: go on with --resume" in capsys.readouterr().err
     assert call("fit", write_recipe(steps=4, seed=1), "--resume") == 2
     assert "saw other windows in another order" in capsys.readouterr().err
-    assert call("fit", write_recipe(steps=4), "--resume", "--set", "model.start_filters=8") == 2
-    assert "is of another network" in capsys.readouterr().err
     assert call("predict", tmp_path) == 2
     assert "holds no checkpoint: give the folder that `fit` wrote" in capsys.readouterr().err
     assert call("predict", tmp_path / "run", "--split", "tset") == 2
     assert "split 'tset' is not among the splits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["dataset.name", "dataset.variable", "dataset.label", "task", "model"])
+def test_a_run_goes_on_with_what_it_began_with(place, call, salt_stack, write_recipe, tmp_path, capsys):
+    assert call("fit", write_recipe(steps=1)) == 0
+    state = next((tmp_path / "run/checkpoints").glob("step-*/state.json"))
+    document = json.loads(state.read_text())
+    document["state"]["origin"][place] = "another"
+    state.write_text(json.dumps(document))
+    capsys.readouterr()
+    assert call("fit", write_recipe(steps=2), "--resume") == 2
+    assert f"is of another run: changed config.{place} 'another' to " in capsys.readouterr().err
+
+
+def test_a_run_does_not_go_on_elsewhere(call, stores, salt_stack, write_recipe, capsys):
+    assert call("fit", write_recipe(steps=1)) == 0
+    stores.make_salt("twin")
+    capsys.readouterr()
+    assert (
+        call("fit", write_recipe(steps=2), "--resume", "--set", "dataset.name=twin", "--set", "model.norm=group") == 2
+    )
+    said = capsys.readouterr().err
+    assert "changed config.dataset.name 'salt' to 'twin', config.model {" in said
+
+
+@pytest.mark.parametrize(("out", "why"), [("/dev/null/x", "Not a directory"), ("/dev/null", "File exists")])
+def test_folders_that_cannot_be_made(out, why, call, salt_stack, write_recipe, capsys):
+    assert call("fit", write_recipe(), "--out", out) == 2
+    assert f"error: the run's folder {out} cannot be written ({why}): choose another --out." in capsys.readouterr().err
 
 
 @pytest.mark.slow

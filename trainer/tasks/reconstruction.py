@@ -112,12 +112,13 @@ class Reconstruction:
         return _network_input(window, hidden=self._hidden(window))[0]
 
     def predictions(self, output: npt.NDArray[np.float32], *, window: Window) -> dict[str, npt.NDArray[np.generic]]:
-        """Amplitudes in the variable's units: visible traces as they were, hidden ones restored, 0 where not live."""
+        """Amplitudes in the variable's units: visible traces as stored, hidden ones restored, NaN where not live."""
         hidden = self._hidden(window)
         inputs, gain = _network_input(window, hidden=hidden)
         restored = self._data.normalisation.undo((inputs[0] + output[0]) * gain)
         amplitude = np.where(hidden[..., None], restored, window.stored).astype(np.float32)
-        return {self._restored_name: np.where(window.live, amplitude, np.float32(0)), "hidden": hidden}
+        traces_live = _live_traces(window)[..., None]
+        return {self._restored_name: np.where(traces_live, amplitude, np.float32(np.nan)), "hidden": hidden}
 
     def _hidden(self, window: Window) -> npt.NDArray[np.bool_]:
         grid = self._data.variable.shape[:-1]

@@ -42,6 +42,8 @@ class Segmentation:
             InputError: If there is no class label, or the weights do not match its classes.
         """
         self._label_name, self._label = _class_label(data)
+        assert self._label.ignore_value is not None, "the contract demands one"
+        self._ignore_value = self._label.ignore_value
         self._class_values = np.asarray(self._label.flag_values, dtype=np.uint8)
         self._class_names = self._label.flag_meanings or ()
         self.out_channels = len(self._class_values)
@@ -118,7 +120,7 @@ class Segmentation:
         """The likeliest class; of two classes also the probability of the second."""
         said = self._class_values[output.argmax(axis=0)]
         found: dict[str, npt.NDArray[np.generic]] = {
-            f"{self._label_name}_class": np.where(window.live, said, np.uint8(self._label.ignore_value or 0))
+            f"{self._label_name}_class": np.where(window.live, said, np.uint8(self._ignore_value))
         }
         if self.out_channels == 2:
             odds = np.exp(np.clip(output[0] - output[1], -80, 80))
@@ -126,13 +128,12 @@ class Segmentation:
         return found
 
     def _output_variables(self, dims: tuple[str, ...]) -> dict[str, OutputVariable]:
-        ignore_value = self._label.ignore_value or 0
         flags = {
             "flag_values": self._class_values.tolist(),
             "flag_meanings": " ".join(self._class_names),
-            "ignore_value": ignore_value,
+            "ignore_value": self._ignore_value,
         }
-        outputs = {f"{self._label_name}_class": OutputVariable(dims, "uint8", ignore_value, attributes=flags)}
+        outputs = {f"{self._label_name}_class": OutputVariable(dims, "uint8", self._ignore_value, attributes=flags)}
         if self.out_channels == 2:
             about = {"long_name": f"probability of {self._class_names[1]}"}
             outputs[f"{self._label_name}_probability"] = OutputVariable(dims, "float32", np.nan, attributes=about)

@@ -49,7 +49,7 @@ class Window:
     Attributes:
         stored: Amplitudes as stored, in the variable's units.
         amplitude: Normalised, float32; 0 where not live.
-        live: Which samples were recorded and are numbers, bool.
+        live: Which samples were recorded and are finite, bool.
         label: The label variable's samples; None where there is none.
         box: Where it lies: a range for each of the variable's dimensions.
     """
