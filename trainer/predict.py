@@ -1,7 +1,6 @@
 """Prediction: a trained network over a whole dataset or a split, straight into a derived group of the store."""
 
 import logging
-import math
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -30,8 +29,8 @@ MOST_HALO = 128
 TILE = {2: 512, 3: 64}
 """Samples of a tile's core along each axis, by the number of axes; more where the halo is wide."""
 
-MOST_READ = 2**25
-"""Samples that the network sees at once where the halo widens tiles: 322 cubed, 2 GiB for each map of 16 filters."""
+MOST_READ = {2: 4096, 3: 320}
+"""Samples along each axis that the network sees at once where the halo widens tiles: 3-D, 2 GiB for 16 filters."""
 
 SAMPLES_AT_ONCE = 2**20
 
@@ -92,7 +91,7 @@ def core_extent(sizes: Extents, *, halo: int) -> int:
         sizes: Of the volume along the network's axes: no core is wider.
         halo: Samples on either side of the core.
     """
-    affordable = round(math.pow(MOST_READ, 1 / len(sizes))) - 2 * halo
+    affordable = MOST_READ[len(sizes)] - 2 * halo
     return max(TILE[len(sizes)], min(2 * halo, max(sizes), affordable))
 
 
