@@ -6,12 +6,16 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from data_catalog import command_line
+from data_catalog import command_line, layout
 from data_catalog.catalog import Catalog
 from data_catalog.errors import ConformanceError, InputError
 from data_catalog.schema import Entry
 
-app = typer.Typer(help="Prepared datasets: what exists, and whether it keeps to the contract.", no_args_is_help=True)
+app = typer.Typer(
+    help="Prepared datasets: what exists, and whether it keeps to the contract.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 CatalogOption = Annotated[
     Path | None, typer.Option("--catalog", help="Folder of entries [$TRACEMILL_CATALOG, then data_catalog/entries].")
@@ -61,6 +65,8 @@ def show(
     console.print(f"{entry.name}: {entry.kind}, revision {entry.revision}, {entry.created:%Y-%m-%d %H:%M %Z}")
     console.print(f"store: {entry.url}")
     console.print(f'open:  xarray.open_zarr("{entry.url}")')
+    for derived_id in entry.derived:
+        console.print(f'       xarray.open_zarr("{entry.url}/{layout.derived_path(derived_id)}")')
     table = Table("variable", "role", "dimensions", "shape", "dtype", "chunk", "shard", "units", box=None)
     for path, variable in entry.all_variables().items():
         table.add_row(

@@ -9,6 +9,7 @@ import typer
 
 from data_catalog import Catalog, InputError, Kind, command_line
 from data_catalog.model_file import read_mapping, validated
+from pipeline.convert import check_call
 from pipeline.convert import convert as convert_survey
 from pipeline.engine import CONSOLE, dask_client
 from pipeline.export import export as export_variable
@@ -18,7 +19,9 @@ from pipeline.survey import open_survey
 from pipeline.synthetic.salt_survey import SaltSurvey
 from pipeline.synthetic.segy_writer import write_salt_survey
 
-app = typer.Typer(help="Raw SEG-Y to prepared datasets, with Dask; and back.", no_args_is_help=True)
+app = typer.Typer(
+    help="Raw SEG-Y to prepared datasets, with Dask; and back.", no_args_is_help=True, rich_markup_mode=None
+)
 
 CatalogOption = Annotated[
     Path | None, typer.Option("--catalog", help="Folder of entries [$TRACEMILL_CATALOG, then data_catalog/entries].")
@@ -97,9 +100,11 @@ def convert(  # noqa: PLR0913 (a command's options)
         splits=_lists(split, "--split") or None,
         codec=codec,
     )
+    opened = Catalog(catalog)
+    check_call(recipe, catalog=opened)  # before processes are started for nothing
     with dask_client(scheduler=scheduler, workers=workers, memory=memory) as client:
         CONSOLE.print(f"dask dashboard: {client.dashboard_link}", soft_wrap=True)
-        entry = convert_survey(recipe, client=client, catalog=Catalog(catalog))
+        entry = convert_survey(recipe, client=client, catalog=opened)
     sizes = ", ".join(f"{dim} {size}" for dim, size in zip(*_main_shape(entry), strict=True))
     print(f"{entry.name}: {entry.kind} ({sizes}) in {entry.url}")
     for warning in entry.warnings:
@@ -113,10 +118,12 @@ def export(
     variable: Annotated[
         str | None, typer.Option(help="A variable, also of a derived group: derived/ID/NAME [the main one].")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     catalog: CatalogOption = None,
 ) -> None:
     """Writes a variable back to SEG-Y with the original headers; the main one comes out byte for byte."""
-    for path in export_variable(name, out=out, variable=variable, catalog=Catalog(catalog)):
+    opened = Catalog(catalog)
+    for path in export_variable(name, out=out, variable=variable, catalog=opened, overwrite=overwrite):
         print(f"{path}: {path.stat().st_size} bytes")
 
 

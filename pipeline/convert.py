@@ -8,7 +8,7 @@ from pipeline.engine import progress_bar, run_windowed
 from pipeline.publish import make_entry
 from pipeline.recipe import ConvertRecipe
 from pipeline.splits import split_boxes
-from pipeline.store import new_store
+from pipeline.store import check_unused, new_store
 from pipeline.survey import open_survey
 from pipeline.template import consolidate_metadata, create_template
 from pipeline.write import ShardJob, write_shard
@@ -28,9 +28,7 @@ def convert(recipe: ConvertRecipe, *, client: Client, catalog: Catalog) -> Entry
     Raises:
         InputError: If the files, the target or the recipe cannot be used; nothing is left behind.
     """
-    catalog.check_writable()
-    if recipe.name in catalog.names():
-        raise InputError(f"{catalog.folder} already has a dataset named {recipe.name!r}: choose another --name.")
+    check_call(recipe, catalog=catalog)
     survey = open_survey(recipe.paths)
     label_surveys = {name: open_survey(label.paths) for name, label in recipe.labels.items()}
     design = design_store(recipe, survey, label_surveys, client=client)
@@ -47,3 +45,17 @@ def convert(recipe: ConvertRecipe, *, client: Client, catalog: Catalog) -> Entry
         entry = make_entry(recipe, url, design, survey=survey, label_surveys=label_surveys)
         catalog.publish(entry)
     return entry
+
+
+def check_call(recipe: ConvertRecipe, *, catalog: Catalog) -> None:
+    """Refuses at once what can be known without reading a survey's headers.
+
+    Raises:
+        InputError: If the catalog, the name, the target or a file cannot be used.
+    """
+    catalog.check_writable()
+    if recipe.name in catalog.names():
+        raise InputError(f"{catalog.folder} already has a dataset named {recipe.name!r}: choose another --name.")
+    check_unused(recipe.out)
+    for paths in (recipe.paths, *(label.paths for label in recipe.labels.values())):
+        open_survey(paths)

@@ -9,6 +9,9 @@ from pipeline.geometry import NO_TRACE, Axis, Geometry
 from pipeline.scan import TraceIndex
 from pipeline.segy.file import SegyFile
 
+NULL_WORD = -(2**31)
+"""What some software writes for "no value" into a 4-byte header word."""
+
 _UNITS_BY_CODE = {2: "arcsec", 3: "degree"}
 """Trace header bytes 89-90: 1 is length, 2 seconds of arc, 3 decimal degrees (SEG-Y rev 1, trace header)."""
 
@@ -74,8 +77,10 @@ def map_coordinates(
     if (index["coordinate_scalar"] == 0).any():
         warnings.append("a coordinate scalar of 0 is taken as 1")
     units = _UNITS_BY_CODE.get(int(index["coordinate_units"][0]), "ft" if feet else "m")
+    if null_count := int((index["cdp_x"] == NULL_WORD).sum()):
+        warnings.append(f"{null_count} traces have no map coordinates ({NULL_WORD} in their headers)")
     for name, direction in (("cdp_x", "east"), ("cdp_y", "north")):
-        scaled = _scaled(index[name], index["coordinate_scalar"])
+        scaled = np.where(index[name] == NULL_WORD, np.nan, _scaled(index[name], index["coordinate_scalar"]))
         found.append(
             TraceCoordinate(name, _on_grid(geometry, scaled, empty=np.nan), f"map {direction} of the CDP", units)
         )

@@ -17,7 +17,9 @@ from pipeline.segy.fields import SAMPLE_FORMATS
 from pipeline.segy.samples import encode
 
 
-def export(name: str, *, out: Path, variable: str | None, catalog: Catalog) -> list[Path]:
+def export(
+    name: str, *, out: Path, variable: str | None = None, catalog: Catalog, overwrite: bool = False
+) -> list[Path]:
     """Writes a variable as SEG-Y with the headers of the source, shard by shard at computed offsets.
 
     The main variable comes out byte for byte as its source was; any other one on the same headers, as floats in the
@@ -28,6 +30,7 @@ def export(name: str, *, out: Path, variable: str | None, catalog: Catalog) -> l
         out: The file; for a survey of several files, the folder for them.
         variable: ``amplitude``, say, or ``derived/ID/NAME``; None takes the main one.
         catalog: Where the entry is.
+        overwrite: Whether files that exist are replaced; a source of the dataset never is.
 
     Returns:
         The files written.
@@ -48,8 +51,7 @@ def export(name: str, *, out: Path, variable: str | None, catalog: Catalog) -> l
         raise InputError(
             f"{name!r} was made from files of the same name in different folders: export needs them apart."
         )
-    if taken := next((target for target in targets if target.is_dir()), None):
-        raise InputError(f"{taken} is a folder: name the file to write.")
+    _check_targets(targets, entry, overwrite=overwrite)
     spans = _trace_spans(entry.url, plan)
     with progress_bar(f"export {name}", total_nbytes=sum(source.nbytes for source in sources)) as advance:
         for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
@@ -63,6 +65,17 @@ def export(name: str, *, out: Path, variable: str | None, catalog: Catalog) -> l
                 for shard in shards:
                     advance(writer.write_shard(file, shard, header_nbytes=file_header.size))
     return targets
+
+
+def _check_targets(targets: list[Path], entry: Entry, *, overwrite: bool) -> None:
+    sources = {source.url for source in entry.sources}
+    for target in targets:
+        if target.is_dir():
+            raise InputError(f"{target} is a folder: name the file to write.")
+        if str(target.absolute()) in sources:
+            raise InputError(f"{target} is a source of {entry.name!r}, which is never replaced: choose another --out.")
+        if target.exists() and not overwrite:
+            raise InputError(f"{target} exists: choose another --out, or say --overwrite.")
 
 
 def _trace_spans(url: str, plan: ChunkPlan) -> dict[tuple[int, ...], tuple[int, int]]:

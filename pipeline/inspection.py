@@ -81,7 +81,7 @@ def print_inspection(found: dict[str, Any], *, name: str, console: Console) -> N
 
 def _conversion(found: dict[str, Any], *, name: str) -> str:
     paths = [file["url"] for file in found["files"]]
-    shown = shlex.join(paths[:3]) + (" ..." if len(paths) > 3 else "")
+    shown = shlex.join(paths) if len(paths) <= 3 else "FILE..."
     usual = HeaderBytes().model_dump()
     header_bytes = "".join(
         f" --{word.replace('_', '-')}-byte {summary['first_byte']}"

@@ -25,9 +25,8 @@ def new_store(url: str) -> Iterator[str]:
     """
     filesystem, path = fsspec.url_to_fs(url)
     is_local = "://" not in url
+    check_unused(url)
     try:
-        if filesystem.exists(path) and (not filesystem.isdir(path) or filesystem.ls(path)):
-            raise InputError(f"{url} is already in use: choose another --out, or remove it first.")
         filesystem.makedirs(path, exist_ok=True)
     except OSError as error:
         raise InputError(f"{url} cannot be written ({error.strerror or error}): choose another --out.") from None
@@ -36,6 +35,19 @@ def new_store(url: str) -> Iterator[str]:
     except BaseException:
         _remove(filesystem, path)
         raise
+
+
+def check_unused(url: str) -> None:
+    """Sees that a place is free for a new store.
+
+    Raises:
+        InputError: If something is there, which may be what a killed conversion left.
+    """
+    filesystem, path = fsspec.url_to_fs(url)
+    if filesystem.exists(path) and (not filesystem.isdir(path) or filesystem.ls(path)):
+        raise InputError(
+            f"{url} is already in use: choose another --out, or remove it if a conversion that was killed left it."
+        )
 
 
 def _remove(filesystem: fsspec.AbstractFileSystem, path: str) -> None:

@@ -90,7 +90,10 @@ def open_survey(paths: tuple[str, ...]) -> Survey:
     Raises:
         InputError: If a file cannot be used, or differs from the first in what all must share.
     """
-    files = tuple(open_segy(_absolute(path)) for path in paths)
+    urls = [_absolute(path) for path in paths]
+    if twice := sorted({url for url in urls if urls.count(url) > 1}):
+        raise InputError(f"{', '.join(twice)} is named twice: name each file of a survey once.")
+    files = tuple(open_segy(url) for url in urls)
     shared = ("sample_count", "sample_interval_us", "format_code", "byte_order", "trace_header_nbytes")
     for file in files[1:]:
         for field in shared:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from data_catalog import Catalog, InputError, command_line
+from data_catalog import Catalog, InputError, WorkError, command_line
 from trainer.config_file import read_config
 from trainer.evaluate import evaluate as score
 from trainer.experiment import prepare
@@ -19,7 +19,9 @@ from trainer.predict import predict as write
 from trainer.ranks import OneRankError, is_first_process, ranks_from_environment
 from trainer.run_folder import open_run
 
-app = typer.Typer(help="Prepared datasets in, trained networks and predictions out.", no_args_is_help=True)
+app = typer.Typer(
+    help="Prepared datasets in, trained networks and predictions out.", no_args_is_help=True, rich_markup_mode=None
+)
 
 CatalogOption = Annotated[
     Path | None, typer.Option("--catalog", help="Folder of entries [$TRACEMILL_CATALOG, then data_catalog/entries].")
@@ -38,7 +40,10 @@ def fit(
 ) -> None:
     """Trains a network on a prepared dataset."""
     experiment = prepare(read_config(config, changes=changes or (), out=out), catalog=Catalog(catalog))
-    train(experiment, ranks=ranks_from_environment(), resume=resume)
+    ranks = ranks_from_environment()
+    train(experiment, ranks=ranks, resume=resume)
+    if ranks.is_first:
+        print(f"run in {experiment.config.out}; next: python -m trainer predict {experiment.config.out}")
 
 
 @app.command()
@@ -99,6 +104,8 @@ def _run_quietly() -> None:
             print(f"error: {error}", file=sys.stderr)
         time.sleep(2)  # torchrun ends all ranks when one exits: leave the first one time for its sentence
         sys.exit(command_line.STATUS_WRONG_INPUT)
+    except WorkError:
+        sys.exit(command_line.STATUS_FAILED)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Everything that a run needs, judged before any rank waits for another: the same on all ranks, or refused on all."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -23,6 +24,8 @@ TASKS = {
     "segmentation": "trainer.tasks.segmentation:Segmentation",
     "reconstruction": "trainer.tasks.reconstruction:Reconstruction",
 }
+SMALL = 64
+"""Samples along each axis of the input that a model is tried on."""
 MODEL_GIVEN = frozenset({"dims", "in_channels", "out_channels"})
 
 
@@ -178,6 +181,7 @@ def _make_task(config: Config, *, stored: StoredVariable, learned: Learned) -> T
 
 def _make_model(config: Config, *, task: Task) -> nn.Module:
     kind = resolve(config.model, own=MODELS, place="model")
+    _check_takes(kind, MODEL_GIVEN, name=config.model.name)
     settings = settings_of(config.model, of=kind, given=MODEL_GIVEN, place="model")
     seed = int(stream(config.seed, purpose=Purpose.WEIGHTS).integers(2**63))
     with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global generator: lend them one
@@ -185,7 +189,38 @@ def _make_model(config: Config, *, task: Task) -> nn.Module:
         model = kind(dims=len(config.window), in_channels=task.in_channels, out_channels=task.out_channels, **settings)
     if not isinstance(model, nn.Module):
         raise InputError(f"config.model.name: {config.model.name!r} is no torch.nn.Module.")
+    _check_output(model, config=config, task=task)
     return model
+
+
+def _check_takes(kind: type, names: Iterable[str], *, name: str) -> None:
+    parameters = inspect.signature(kind).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    if missing := sorted(set(names) - {parameter.name for parameter in parameters}):
+        raise InputError(
+            f"config.model.name: {name!r} does not take {', '.join(missing)}; a model is made with dims (2 or 3), "
+            "in_channels, out_channels, and its own settings, all by name."
+        )
+
+
+def _check_output(model: nn.Module, *, config: Config, task: Task) -> None:
+    """One small input tells a model of the wrong shape from a right one before any rank waits for another."""
+    multiple = size_multiple(model)
+    near = [-(-min(extent, SMALL) // multiple) * multiple for extent in config.window.values()]
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            shape = tuple(model.eval()(torch.zeros(1, task.in_channels, *near)).shape)
+    except RuntimeError as error:
+        raise InputError(f"config.model.name: {config.model.name!r} fails on an input of {near}: {error}") from None
+    finally:
+        model.train(was_training)
+    if shape != (1, task.out_channels, *near):
+        raise InputError(
+            f"config.model.name: {config.model.name!r} makes {list(shape)} of [1, {task.in_channels}, "
+            f"{', '.join(map(str, near))}]; expected {task.out_channels} channels of the same size."
+        )
 
 
 def _check_dims(config: Config, *, stored: StoredVariable, label: StoredVariable | None) -> None:

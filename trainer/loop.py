@@ -1,5 +1,6 @@
 """Training, on one screen."""
 
+import math
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from data_catalog import InputError
+from data_catalog import InputError, WorkError
 from trainer.checkpoint import (
     RunState,
     best_score,
@@ -79,6 +80,7 @@ class Training:
                 outcome = take_step(
                     network, batch=batch, task=task, optimiser=self.optimiser, ranks=ranks, clip_norm=clip_norm
                 )
+                _check_finite(outcome.loss, step=step)
                 if log:
                     step_s = time.perf_counter() - done_at
                     values = {"loss": outcome.loss, "gradient_norm": outcome.gradient_norm, "learning_rate": rate}
@@ -149,6 +151,11 @@ def _ready(experiment: Experiment, *, ranks: Ranks, resume: bool) -> Training:
     config = experiment.config
     check_divides(config.batch_size, world_size=ranks.world_size)
     order, reader = experiment.training_order(), experiment.reader()
+    if config.batch_size > len(order.plan):
+        raise InputError(
+            f"config.batch_size is {config.batch_size}, and split {config.splits.train!r} holds {len(order.plan)} "
+            "windows: choose a smaller batch_size, or a smaller stride."
+        )
     axes, validation = experiment.network_axes, None
     if config.splits.validation:
         scored = experiment.scoring_order(config.splits.validation)
@@ -204,6 +211,15 @@ def _check_origin(experiment: Experiment, *, checkpoint: Path, origin: dict[str,
         changes = ", ".join(f"config.{place} {origin.get(place)!r} to {present[place]!r}" for place in different)
         raise InputError(
             f"checkpoint {checkpoint} is of another run: changed {changes}. Set back, or choose another --out."
+        )
+
+
+def _check_finite(loss: float, *, step: int) -> None:
+    """The loss is that of all ranks, so all of them stop."""
+    if not math.isfinite(loss):
+        raise WorkError(
+            f"the loss became {loss} at step {step}: lower config.optimiser.learning_rate, and go on with --resume "
+            "from the last checkpoint, or begin again."
         )
 
 

@@ -148,6 +148,28 @@ def test_an_ignore_value_that_is_a_class(run: Run, tmp_path: Path) -> None:
     assert "recipe.labels.salt: Value error, ignore_value 0 is one of the classes" in errors
 
 
+def test_an_export_replaces_a_file_only_when_told_and_a_source_never(run: Run, make_segy, tmp_path: Path) -> None:
+    path = make_segy().path
+    run("convert", path, "--name", "x", "--out", tmp_path / "x.zarr", "--scheduler", "threads")
+    other = tmp_path / "other.sgy"
+    other.write_text("mine")
+    status, errors = run("export", "x", "--out", other)
+    assert (status, other.read_text()) == (2, "mine")
+    assert "say --overwrite" in errors
+    assert run("export", "x", "--out", other, "--overwrite")[0] == 0
+    assert other.read_bytes() == path.read_bytes()
+    status, errors = run("export", "x", "--out", path, "--overwrite")
+    assert status == 2
+    assert "is a source of 'x', which is never replaced" in errors
+
+
+def test_a_file_named_twice(run: Run, make_segy, tmp_path: Path) -> None:
+    path = make_segy().path
+    status, errors = run("convert", path, path, "--name", "x", "--out", tmp_path / "x.zarr")
+    assert status == 2
+    assert "is named twice" in errors
+
+
 def test_an_export_onto_a_folder(run: Run, make_segy, tmp_path: Path) -> None:
     run("convert", make_segy().path, "--name", "x", "--out", tmp_path / "x.zarr", "--scheduler", "threads")
     status, errors = run("export", "x", "--out", tmp_path)

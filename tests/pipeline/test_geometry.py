@@ -112,6 +112,14 @@ def test_the_coordinate_scalar_is_applied(scalar: int, factor: float) -> None:
     assert bool(warnings) is (scalar == 0)
 
 
+def test_coordinates_that_are_no_value_are_nan() -> None:
+    index = index_of(cdp=[1, 2, 3], cdp_x=[100, -(2**31), 300], cdp_y=[7, -(2**31), 9])
+    (_, x, y), warnings = map_coordinates(resolve_geometry(index), index, feet=False)
+    np.testing.assert_array_equal(x.values, [100, np.nan, 300])
+    np.testing.assert_array_equal(y.values, [7, np.nan, 9])
+    assert any("1 traces have no map coordinates" in warning for warning in warnings)
+
+
 @pytest.mark.parametrize(("scalar", "first_ms"), [(0, 250.0), (1, 250.0), (-10, 25.0), (10, 2500.0)])
 def test_the_time_scalar_is_applied_to_the_delay(scalar: int, first_ms: float) -> None:
     index = index_of(cdp=[1, 2], delay_ms=[250, 250], time_scalar=[scalar, scalar])

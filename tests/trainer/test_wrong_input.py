@@ -1,6 +1,7 @@
 """Whatever is wrong: exit status 2, a sentence that says what was found, and no traceback."""
 
 import json
+import sys
 
 import pytest
 
@@ -29,8 +30,61 @@ CASES = {
     "no module": ({"task": {"name": ":X"}}, "config.task.name: ':X' is none of reconstruction, segmentation, nor"),
     "no class": ({"model": {"name": "a:"}}, "config.model.name: 'a:' is none of unet, nor does it read"),
     "relative module": ({"model": {"name": ".a:X"}}, "config.model.name: '.a:X' is none of unet, nor does it read"),
+    "batch larger than the split": ({"batch_size": 100_000}, "config.batch_size is 100000, and split 'train' holds"),
+    "model without arguments": ({"model": {"name": "foreign_nets:NoArguments"}}, "does not take dims, in_channels"),
+    "model that shrinks": ({"model": {"name": "foreign_nets:Shrinks"}}, "makes [1, 2, 14, 14] of [1, 1, 16, 16]"),
+    "model that fails": ({"model": {"name": "foreign_nets:Fails"}}, "'foreign_nets:Fails' fails on an input of"),
     "small budget": ({"feed": {"budget_nbytes": 1000}}, "the chunks of one window can take 25728 bytes"),
 }
+
+
+FOREIGN_NETS = """
+from torch import nn
+
+
+class NoArguments(nn.Module):
+    def __init__(self, hidden=8):
+        super().__init__()
+
+
+class Shrinks(nn.Conv2d):
+    def __init__(self, *, dims, in_channels, out_channels):
+        super().__init__(in_channels, out_channels, 3)
+
+
+class Fails(nn.Conv2d):
+    def __init__(self, *, dims, in_channels, out_channels):
+        super().__init__(in_channels + 5, out_channels, 3)
+
+
+class TwoLayers(nn.Sequential):
+    def __init__(self, *, dims, in_channels, out_channels, hidden: int = 8):
+        super().__init__(
+            nn.Conv2d(in_channels, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, out_channels, 3, padding=1)
+        )
+"""
+
+
+@pytest.fixture(autouse=True)
+def foreign_nets(tmp_path_factory, monkeypatch):
+    """A module of a user's, outside the project."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "foreign_nets.py").write_text(FOREIGN_NETS)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "foreign_nets", raising=False)
+
+
+def test_a_network_of_the_user_s_own_trains_and_predicts(call, salt_stack, write_recipe, tmp_path):
+    recipe = write_recipe(model={"name": "foreign_nets:TwoLayers", "hidden": 4}, steps=2)
+    assert call("fit", recipe) == 0
+    assert call("predict", tmp_path / "run", "--id", "own", "--split", "whole") == 0
+
+
+def test_a_loss_that_is_no_number_ends_the_run(call, salt_stack, write_recipe, capsys):
+    assert call("fit", write_recipe(optimiser={"learning_rate": 1e30, "warmup_steps": 0, "clip_norm": None})) == 1
+    said = capsys.readouterr().err
+    assert "failed: the loss became" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("case", CASES)
