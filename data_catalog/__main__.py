@@ -1,6 +1,5 @@
 """``python -m data_catalog list | show NAME | check NAME``."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,6 +7,7 @@ from rich.table import Table
 
 from data_catalog import command_line, layout
 from data_catalog.catalog import Catalog
+from data_catalog.command_line import CatalogOption
 from data_catalog.errors import ConformanceError, InputError
 from data_catalog.schema import Entry
 
@@ -16,10 +16,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-CatalogOption = Annotated[
-    Path | None, typer.Option("--catalog", help="Folder of entries [$TRACEMILL_CATALOG, then data_catalog/entries].")
-]
 
 
 @app.command("list")

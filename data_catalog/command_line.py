@@ -3,11 +3,18 @@
 import os
 import signal
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from data_catalog.errors import InputError, WorkError
+
+CatalogOption = Annotated[
+    Path | None, typer.Option("--catalog", help="Folder of entries [$TRACEMILL_CATALOG, then data_catalog/entries].")
+]
+"""The option that every command takes."""
 
 STATUS_FAILED = 1
 STATUS_WRONG_INPUT = 2

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from data_catalog import Catalog, InputError, Kind, command_line
+from data_catalog.command_line import CatalogOption
 from data_catalog.model_file import read_mapping, validated
 from pipeline.convert import check_call
 from pipeline.convert import convert as convert_survey
@@ -23,9 +24,6 @@ app = typer.Typer(
     help="Raw SEG-Y to prepared datasets, with Dask; and back.", no_args_is_help=True, rich_markup_mode=None
 )
 
-CatalogOption = Annotated[
-    Path | None, typer.Option("--catalog", help="Folder of entries [$TRACEMILL_CATALOG, then data_catalog/entries].")
-]
 SchedulerOption = Annotated[
     str | None,
     typer.Option(help="Address of a Dask scheduler, or `threads` to stay in this process; else a LocalCluster."),

@@ -9,7 +9,7 @@ from pipeline.publish import make_entry
 from pipeline.recipe import ConvertRecipe
 from pipeline.splits import split_boxes
 from pipeline.store import check_unused, new_store
-from pipeline.survey import open_survey
+from pipeline.survey import Survey, open_survey
 from pipeline.template import consolidate_metadata, create_template
 from pipeline.write import ShardJob, write_shard
 
@@ -28,11 +28,9 @@ def convert(recipe: ConvertRecipe, *, client: Client, catalog: Catalog) -> Entry
     Raises:
         InputError: If the files, the target or the recipe cannot be used; nothing is left behind.
     """
-    check_call(recipe, catalog=catalog)
-    survey = open_survey(recipe.paths)
-    label_surveys = {name: open_survey(label.paths) for name, label in recipe.labels.items()}
+    survey, label_surveys = check_call(recipe, catalog=catalog)
     design = design_store(recipe, survey, label_surveys, client=client)
-    split_boxes(recipe.splits, design.axes)  # refused here rather than after hours of writing
+    splits = split_boxes(recipe.splits, design.axes)  # refused here rather than after hours of writing
     with new_store(recipe.out) as url:
         create_template(url, design)
         labels = {name: (label, label_surveys[name]) for name, label in recipe.labels.items()}
@@ -42,13 +40,16 @@ def convert(recipe: ConvertRecipe, *, client: Client, catalog: Catalog) -> Entry
             for _, nbytes in run_windowed(client, write_shard, design.plan.shards(), shared=job):
                 advance(nbytes)
         consolidate_metadata(url)
-        entry = make_entry(recipe, url, design, survey=survey, label_surveys=label_surveys)
+        entry = make_entry(recipe, url, design, splits=splits, survey=survey, label_surveys=label_surveys)
         catalog.publish(entry)
     return entry
 
 
-def check_call(recipe: ConvertRecipe, *, catalog: Catalog) -> None:
-    """Refuses at once what can be known without reading a survey's headers.
+def check_call(recipe: ConvertRecipe, *, catalog: Catalog) -> tuple[Survey, dict[str, Survey]]:
+    """Refuses at once what can be known without reading a survey's trace headers.
+
+    Returns:
+        The survey, and the label volumes by name, opened.
 
     Raises:
         InputError: If the catalog, the name, the target or a file cannot be used.
@@ -57,5 +58,4 @@ def check_call(recipe: ConvertRecipe, *, catalog: Catalog) -> None:
     if recipe.name in catalog.names():
         raise InputError(f"{catalog.folder} already has a dataset named {recipe.name!r}: choose another --name.")
     check_unused(recipe.out)
-    for paths in (recipe.paths, *(label.paths for label in recipe.labels.values())):
-        open_survey(paths)
+    return open_survey(recipe.paths), {name: open_survey(label.paths) for name, label in recipe.labels.items()}

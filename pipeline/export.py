@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from pipeline.chunking import ChunkPlan
 from pipeline.engine import progress_bar
 from pipeline.segy.fields import SAMPLE_FORMATS
 from pipeline.segy.samples import encode
+
+StoredArray = zarr.Array[Any]
 
 
 def export(
@@ -52,13 +55,14 @@ def export(
             f"{name!r} was made from files of the same name in different folders: export needs them apart."
         )
     _check_targets(targets, entry, overwrite=overwrite)
-    spans = _trace_spans(entry.url, plan)
+    arrays = _open_arrays(entry.url, path, is_main=path == entry.main_variable)
+    spans = _trace_spans(arrays.trace_number, plan)
     with progress_bar(f"export {name}", total_nbytes=sum(source.nbytes for source in sources)) as advance:
         for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
-            writer = _SegyWriter(entry.url, path, source, plan=plan, is_main=path == entry.main_variable)
+            writer = _SegyWriter(arrays, source, plan=plan)
             last_trace = source.first_trace + source.trace_count - 1
             shards = [shard for shard, (low, high) in spans.items() if low <= last_trace and source.first_trace <= high]
-            file_header = _values(entry.url, layout.file_header_path(index))
+            file_header = np.asarray(_open(entry.url, layout.file_header_path(index))[:])
             with _replaced_when_complete(target) as file:
                 os.truncate(file, source.nbytes)
                 os.pwrite(file, file_header.tobytes(), 0)
@@ -78,11 +82,11 @@ def _check_targets(targets: list[Path], entry: Entry, *, overwrite: bool) -> Non
             raise InputError(f"{target} exists: choose another --out, or say --overwrite.")
 
 
-def _trace_spans(url: str, plan: ChunkPlan) -> dict[tuple[int, ...], tuple[int, int]]:
+def _trace_spans(trace_number: StoredArray, plan: ChunkPlan) -> dict[tuple[int, ...], tuple[int, int]]:
     """Least and greatest trace number of each shard that holds any: tells which shards a source file needs."""
     spans = {}
     for shard in plan.shards():
-        numbers = _values(url, layout.TRACE_NUMBER, plan.trace_slices(shard))
+        numbers = np.asarray(trace_number[plan.trace_slices(shard)])
         if (numbers >= 0).any():
             spans[shard] = int(numbers[numbers >= 0].min()), int(numbers.max())
     return spans
@@ -97,39 +101,64 @@ def _check_variable(entry: Entry, path: str) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrays:
+    """What an export reads, opened once.
+
+    Attributes:
+        samples: The variable.
+        residue: What its samples lack of the source words; None where it is not the unchanged main variable.
+        trace_number: int64 on the trace dimensions.
+        trace_header: uint8 (trace dimensions, header byte).
+    """
+
+    samples: StoredArray
+    residue: StoredArray | None
+    trace_number: StoredArray
+    trace_header: StoredArray
+
+
+def _open_arrays(url: str, path: str, *, is_main: bool) -> _Arrays:
+    return _Arrays(
+        samples=_open(url, path),
+        residue=_open(url, layout.residue_path(path)) if is_main else None,
+        trace_number=_open(url, layout.TRACE_NUMBER),
+        trace_header=_open(url, layout.TRACE_HEADER),
+    )
+
+
 class _SegyWriter:
     """Writes one source file's traces from one variable."""
 
-    def __init__(self, url: str, path: str, source: Source, *, plan: ChunkPlan, is_main: bool) -> None:
-        self.url = url
-        self.path = path
+    def __init__(self, arrays: _Arrays, source: Source, *, plan: ChunkPlan) -> None:
+        self.arrays = arrays
         self.source = source
-        self.is_main = is_main
         self.format = SAMPLE_FORMATS[source.sample_format]
         self.plan = plan
 
     def write_shard(self, file: int, shard: tuple[int, ...], *, header_nbytes: int) -> int:
         """Writes a shard's traces, each where it was in the source; returns the bytes written."""
         where = self.plan.trace_slices(shard)
-        numbers = _values(self.url, layout.TRACE_NUMBER, where) - self.source.first_trace
+        numbers = np.asarray(self.arrays.trace_number[where]) - self.source.first_trace
         cells = np.nonzero((numbers >= 0) & (numbers < self.source.trace_count))
         order = np.argsort(numbers[cells])
         numbers, cells = numbers[cells][order], tuple(index[order] for index in cells)
         if not numbers.size:
             return 0
-        headers = _values(self.url, layout.TRACE_HEADER, where)[cells]
+        headers = np.asarray(self.arrays.trace_header[where])[cells]
         traces = np.concatenate([headers, self._sample_bytes(where, cells)], axis=1)
         for run in np.split(np.arange(numbers.size), np.flatnonzero(np.diff(numbers) != 1) + 1):
             os.pwrite(file, traces[run[0] : run[-1] + 1].data, header_nbytes + int(numbers[run[0]]) * traces.shape[1])
         return traces.nbytes
 
     def _sample_bytes(self, where: tuple[slice, ...], cells: tuple[NDArray[np.intp], ...]) -> NDArray[np.uint8]:
-        samples = np.ascontiguousarray(_values(self.url, self.path, where)[cells], np.float32)
-        if self.format.is_ibm and not self.is_main:
+        samples = np.ascontiguousarray(np.asarray(self.arrays.samples[where])[cells], np.float32)
+        residue = self.arrays.residue
+        if self.format.is_ibm and residue is None:
             np.nan_to_num(samples, copy=False, nan=0.0)
         words = encode(samples, is_ibm=self.format.is_ibm)
-        if self.is_main:
-            words = words ^ _values(self.url, layout.residue_path(self.path), where)[cells]
+        if residue is not None:
+            words = words ^ np.asarray(residue[where])[cells]
         return words.astype(">u4" if self.source.byte_order == "big" else "<u4").view(np.uint8)
 
 
@@ -150,7 +179,6 @@ def _replaced_when_complete(target: Path) -> Iterator[int]:
             temporary.unlink()
 
 
-def _values(url: str, path: str, where: tuple[slice, ...] | None = None) -> NDArray[Any]:
+def _open(url: str, path: str) -> StoredArray:
     # By its own URL, not through the root: derived groups are younger than the root's consolidated metadata.
-    array = zarr.open_array(f"{url}/{path}", mode="r")
-    return np.asarray(array[where] if where is not None else array[:])
+    return zarr.open_array(f"{url}/{path}", mode="r")

@@ -6,15 +6,20 @@ from typing import Any
 import zarr
 from zarr.core.metadata import ArrayV3Metadata
 
-from data_catalog import Entry, Role, Source, Variable, layout
+from data_catalog import Box, Entry, Role, Source, Variable, layout
 from pipeline.design import StoreDesign
 from pipeline.recipe import ConvertRecipe
-from pipeline.splits import split_boxes
 from pipeline.survey import Survey
 
 
 def make_entry(
-    recipe: ConvertRecipe, url: str, design: StoreDesign, *, survey: Survey, label_surveys: dict[str, Survey]
+    recipe: ConvertRecipe,
+    url: str,
+    design: StoreDesign,
+    *,
+    splits: dict[str, tuple[Box, ...]],
+    survey: Survey,
+    label_surveys: dict[str, Survey],
 ) -> Entry:
     """Describes a store as it stands.
 
@@ -22,6 +27,7 @@ def make_entry(
         recipe: What was asked for.
         url: The finished store.
         design: What it was laid out as.
+        splits: Boxes of each split.
         survey: The main survey.
         label_surveys: The label volumes.
     """
@@ -34,7 +40,7 @@ def make_entry(
         main_variable=recipe.variable,
         sizes={axis.name: axis.size for axis in design.axes} | {layout.TRACE_HEADER_BYTE: design.trace_header_nbytes},
         variables=_describe(url),
-        splits=split_boxes(recipe.splits, design.axes),
+        splits=splits,
         sources=sum(labels_sources, _sources(recipe.variable, survey)),
         recipe=recipe.model_dump(mode="json"),
         warnings=design.warnings,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from data_catalog import Catalog, InputError, WorkError, command_line
+from data_catalog.command_line import CatalogOption
 from trainer.config_file import read_config
 from trainer.evaluate import evaluate as score
 from trainer.experiment import prepare
@@ -23,9 +24,6 @@ app = typer.Typer(
     help="Prepared datasets in, trained networks and predictions out.", no_args_is_help=True, rich_markup_mode=None
 )
 
-CatalogOption = Annotated[
-    Path | None, typer.Option("--catalog", help="Folder of entries [$TRACEMILL_CATALOG, then data_catalog/entries].")
-]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder that `fit` has written.")]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Split of the dataset [the configuration's test].")]
 

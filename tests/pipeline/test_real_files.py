@@ -13,7 +13,7 @@ from data_catalog import Catalog, InputError
 from pipeline.convert import convert
 from pipeline.export import export
 from pipeline.recipe import load_recipe
-from pipeline.survey import Survey, TraceBlock, open_survey
+from pipeline.survey import TraceBlock, open_survey
 
 SEGYIO_MISREADS = {"stanzas-unknown-count.sgy": "stanzas-known-count.sgy"}
 """segyio 1.9.14 takes a count of -1 extended text headers for minus 3200 bytes; the twin states its count."""
@@ -36,7 +36,7 @@ def oracle(path: Path) -> np.ndarray | None:
     return None
 
 
-def unnormalised_ibm(survey: Survey, block: TraceBlock) -> np.ndarray:
+def unnormalised_ibm(block: TraceBlock) -> np.ndarray:
     """Words whose fraction begins with a zero digit: legal, but segyio reads them wrongly."""
     leading = (block.words >> 20) & 0xF
     return np.asarray(block.is_ibm & (leading == 0) & (block.words & 0xFFFFFF != 0))
@@ -58,7 +58,7 @@ def test_samples_and_export(real_segy: Path, client: Client, catalog_folder: Pat
     assert in_file_order.shape == (survey.trace_count, survey.files[0].sample_count)
     if expected is not None:
         block = survey.read(np.arange(survey.trace_count))
-        odd = unnormalised_ibm(survey, block)
+        odd = unnormalised_ibm(block)
         assert not odd.any() or real_segy.parent.name == "oneseismic"
         fraction, power = block.words & 0xFFFFFF, ((block.words >> 24) & 0x7F).astype(float) - 64
         by_definition = (np.where(block.words >> 31, -1.0, 1.0) * fraction * 2.0**-24 * 16.0**power).astype(np.float32)
