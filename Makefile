@@ -28,8 +28,8 @@ check: $(INSTALLED)  ## Style, types and the walls between the packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED)  ## Ratios measured in one run
-	$(BIN)/python benchmarks/run.py
+bench: $(INSTALLED)  ## Ratios measured in one run; NAME=... runs one of them
+	$(BIN)/python benchmarks/run.py $(NAME) $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo

@@ -1,5 +1,6 @@
-"""``python -m data_catalog list | show NAME | check NAME``."""
+"""``python -m data_catalog list | show NAME | check NAME | remove NAME``."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from data_catalog import command_line, layout
 from data_catalog.catalog import Catalog
 from data_catalog.command_line import CatalogOption
 from data_catalog.errors import ConformanceError, InputError
+from data_catalog.removal import store_exists
 from data_catalog.schema import Entry
 
 app = typer.Typer(
@@ -20,13 +22,23 @@ app = typer.Typer(
 
 @app.command("list")
 def list_entries(catalog: CatalogOption = None) -> None:
-    """Lists all datasets."""
+    """Lists all datasets, and those that are not finished."""
     opened = Catalog(catalog)
+    if not opened.names() and not opened.unfinished_names():
+        print(f"no datasets in {opened.folder}; `python -m pipeline convert` makes one.")
+        return
+    broken = _list_finished(opened) + _list_unfinished(opened)
+    if broken:
+        raise InputError("\n".join(broken))
+
+
+def _list_finished(catalog: Catalog) -> list[str]:
+    """Prints the entries; returns what is wrong with those that cannot be read."""
     table = Table("name", "kind", "dimensions", "variables", "splits", "derived", box=None, pad_edge=False)
     broken = []
-    for name in opened.names():
+    for name in catalog.names():
         try:
-            entry = opened.read(name)
+            entry = catalog.read(name)
         except ConformanceError as error:
             broken.append(str(error))
             continue
@@ -38,12 +50,28 @@ def list_entries(catalog: CatalogOption = None) -> None:
             " ".join(entry.splits) or "-",
             " ".join(entry.derived) or "-",
         )
-    if not table.row_count and not broken:
-        print(f"no datasets in {opened.folder}; `python -m pipeline convert` makes one.")
-        return
-    command_line.console().print(table)
-    if broken:
-        raise InputError("\n".join(broken))
+    if table.row_count:
+        command_line.console().print(table)
+    return broken
+
+
+def _list_unfinished(catalog: Catalog) -> list[str]:
+    """Prints the datasets without entry; returns what is wrong with records that cannot be read."""
+    table = Table("name", "state", "since", "store", box=None, pad_edge=False)
+    broken = []
+    for name in catalog.unfinished_names():
+        try:
+            record = catalog.unfinished(name)
+        except InputError as error:
+            broken.append(str(error))
+            continue
+        if record is not None:  # None where it was finished at this moment
+            table.add_row(name, "unfinished", f"{record.begun:%Y-%m-%d %H:%M %Z}", record.url)
+    if table.row_count:
+        console = command_line.console()
+        console.print(table)
+        console.print("`python -m pipeline status NAME` tells how far an unfinished one is.")
+    return broken
 
 
 @app.command()
@@ -90,6 +118,33 @@ def check(name: str, catalog: CatalogOption = None) -> None:
     """Judges an entry and its store against SPEC.md; every problem is listed."""
     entry = Catalog(catalog).open(name)
     print(f"{name}: {len(entry.all_variables())} variables keep to SPEC.md {entry.spec_version}")
+
+
+@app.command()
+def remove(
+    name: str,
+    catalog: CatalogOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Deletes a dataset, finished or not: its entry and its store with everything in it."""
+    opened = Catalog(catalog)
+    print(_what_would_go(opened, name))
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError(f"nobody can be asked whether {name!r} may go, stdin is no terminal: say --yes.")
+        typer.confirm("Delete it?", abort=True)
+    had_store = opened.remove(name)
+    print(f"removed {name}" if had_store else f"removed {name}; its store was gone before")
+
+
+def _what_would_go(catalog: Catalog, name: str) -> str:
+    url = catalog.store_of(name)
+    what = "unfinished"
+    if not catalog.unfinished(name):
+        entry = catalog.read(name)
+        what = f"{entry.kind} with {len(entry.all_variables())} variables, main variable {_dimensions(entry)}"
+    store = f"the store {url} and everything in it" if store_exists(url) else f"no store, nothing is at {url}"
+    return f"{name}: {what}; {store}"
 
 
 def _payload(entry: Entry) -> list[str]:

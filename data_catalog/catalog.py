@@ -1,20 +1,24 @@
-"""A folder of JSON entries, one file each, replaced atomically."""
+"""A folder of JSON entries, one file each, replaced atomically; and beside them what is not finished yet."""
 
 import fcntl
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 
 from data_catalog.conformance import check_entry, check_store, parse_entry
 from data_catalog.errors import ConformanceError, InputError
+from data_catalog.lease import hold_lease
+from data_catalog.removal import empty_store, remove_empty_folder, store_exists
 from data_catalog.schema import NAME_PATTERN, Entry
+from data_catalog.storage import overlap, remove_leftovers, same_place, write_atomically
+from data_catalog.unfinished import Unfinished, begin_unfinished, read_unfinished, write_unfinished
 
 CATALOG_VARIABLE = "TRACEMILL_CATALOG"
 DEFAULT_FOLDER = Path(__file__).parent / "entries"
+UNFINISHED_FOLDER = "unfinished"
 
 
 class Catalog:
@@ -23,6 +27,9 @@ class Catalog:
     An entry is visible exactly when its file is: it is written beside its place, flushed, and renamed. A lock on
     the folder, held while comparing and renaming and released by the kernel with the process, makes replacing an
     entry a compare-and-swap on its revision.
+
+    A dataset without an entry yet has a record in ``unfinished/``, so that it can be found and removed. Where there
+    are both, the entry counts.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
@@ -44,12 +51,7 @@ class Catalog:
         try:
             text = path.read_bytes()
         except FileNotFoundError:
-            near = get_close_matches(name, self.names(), n=3) or self.names()[:5]
-            known = f"did you mean {', '.join(near)}?" if near else "the catalog is empty."
-            raise InputError(
-                f"no dataset named {name!r} in the catalog at {self.folder}: {known} "
-                "`python -m data_catalog list` shows all of them; --catalog names another folder."
-            ) from None
+            raise self._no_entry(name) from None
         entry = parse_entry(text, place=str(path))
         if entry.name != name:
             raise InputError(f"{path} holds an entry named {entry.name!r}; rename the file or the entry.")
@@ -84,7 +86,105 @@ class Catalog:
                     f"dataset {entry.name!r} is at revision {present} in {self.folder}, and revision {entry.revision} "
                     "cannot follow it: choose another --name, or read the entry again and repeat the change."
                 )
-            _write_atomically(path, entry.model_dump_json(indent=2, exclude_none=True) + "\n")
+            write_atomically(path, entry.model_dump_json(indent=2, exclude_none=True) + "\n")
+            unfinished = self._unfinished_path(entry.name)
+            unfinished.unlink(missing_ok=True)
+            remove_leftovers(path)
+            remove_leftovers(unfinished)
+
+    def begin(self, name: str, url: str) -> Unfinished:
+        """Records that a dataset is about to be made; again for the same store, that it goes on.
+
+        Args:
+            name: Name that its entry will have.
+            url: Where its store will be.
+
+        Returns:
+            The record; its URL is absolute if it is a local path.
+
+        Raises:
+            InputError: If the name is taken, the store belongs to another dataset or to an earlier attempt elsewhere,
+                the URL holds a password, or the folder cannot be written.
+        """
+        path = self._unfinished_path(name)
+        record = begin_unfinished(name, url)
+        with self._locked():
+            if self._path(name).exists():
+                raise self.taken(name)
+            if present := self.unfinished(name):
+                if same_place(present.url, record.url):
+                    return present
+                raise InputError(
+                    f"dataset {name!r} was begun at {present.url} and is unfinished, so it cannot be made at "
+                    f"{record.url} as well: name that place again to go on with it, discard it with "
+                    f"`python -m data_catalog remove {name}`, or choose another name."
+                )
+            if other := self._sharing(name, record.url, among=self.names() + self.unfinished_names()):
+                raise InputError(
+                    f"{record.url} is where dataset {other!r} lies: choose another --out, or discard that dataset with "
+                    f"`python -m data_catalog remove {other}`."
+                )
+            write_unfinished(path, record)
+        return record
+
+    def taken(self, name: str) -> InputError:
+        """Says that there is an entry of that name already."""
+        return InputError(f"{self.folder} already has a dataset named {name!r}: choose another --name.")
+
+    def forget(self, name: str) -> None:
+        """Drops the record of a dataset that was begun and refused before anything of it was made."""
+        self._unfinished_path(name).unlink(missing_ok=True)
+
+    def unfinished(self, name: str) -> Unfinished | None:
+        """The record of a dataset that has no entry yet; None where there is none, or an entry.
+
+        Raises:
+            InputError: If its file is not such a record.
+        """
+        return None if self._path(name).exists() else read_unfinished(self._unfinished_path(name))
+
+    def unfinished_names(self) -> list[str]:
+        """Names of all datasets that have a record and no entry, sorted."""
+        found = {path.stem for path in (self.folder / UNFINISHED_FOLDER).glob("*.json")}
+        return sorted(name for name in found - set(self.names()) if re.fullmatch(NAME_PATTERN, name))
+
+    def remove(self, name: str) -> bool:
+        """Deletes a dataset, finished or not: first its entry, so that none sees half of it, then its store.
+
+        A record in ``unfinished/`` is kept until all is gone: a removal that was interrupted is finished by another.
+
+        Returns:
+            Whether there was a store; False if it was gone before.
+
+        Raises:
+            InputError: If there is no such dataset, its store is in use, is another dataset's or is no store.
+            WorkError: If something in the store could not be deleted.
+        """
+        url = self.store_of(name)
+        if other := self._sharing(name, url, among=self.names()):
+            raise InputError(
+                f"{url} is where dataset {other!r} lies as well, so {name!r} cannot be removed without it: "
+                f"correct or delete the file of the wrong one in {self.folder} by hand."
+            )
+        existed = store_exists(url)
+        if existed:
+            with hold_lease(url, purpose=f"remove {name}") as lease:
+                self._withdraw(name, url)
+                empty_store(url, lease=lease)
+        else:
+            self._withdraw(name, url)
+        remove_empty_folder(url)
+        self._unfinished_path(name).unlink(missing_ok=True)
+        return existed
+
+    def store_of(self, name: str) -> str:
+        """URL of the store of a dataset, finished or not.
+
+        Raises:
+            InputError: If there is no such dataset.
+        """
+        record = self.unfinished(name)
+        return record.url if record else self.read(name).url
 
     def check_writable(self) -> None:
         """Makes the folder and proves that an entry could be written.
@@ -103,6 +203,40 @@ class Catalog:
             )
         return self.folder / f"{name}.json"
 
+    def _unfinished_path(self, name: str) -> Path:
+        return self.folder / UNFINISHED_FOLDER / self._path(name).name
+
+    def _no_entry(self, name: str) -> InputError:
+        if record := self.unfinished(name):
+            return InputError(
+                f"dataset {name!r} is unfinished since {record.begun:%Y-%m-%d %H:%M %Z}, its store is {record.url}: "
+                f"`python -m pipeline status {name}` tells how far it is, the command that began it goes on with it, "
+                f"`python -m data_catalog remove {name}` discards it."
+            )
+        known = self.names() + self.unfinished_names()
+        near = get_close_matches(name, known, n=3) or known[:5]
+        hint = f"did you mean {', '.join(near)}?" if near else "the catalog is empty."
+        return InputError(
+            f"no dataset named {name!r} in the catalog at {self.folder}: {hint} "
+            "`python -m data_catalog list` shows all of them; --catalog names another folder."
+        )
+
+    def _sharing(self, name: str, url: str, *, among: list[str]) -> str | None:
+        """Which other dataset has its store there, around it or inside; None where none has."""
+        for other in among:
+            with suppress(InputError):  # `list` tells of what cannot be read
+                if other != name and overlap(url, self.store_of(other)):
+                    return other
+        return None
+
+    def _withdraw(self, name: str, url: str) -> None:
+        """Replaces an entry by a record: the dataset is out of sight, and not forgotten."""
+        with self._locked():
+            path = self._path(name)
+            if path.exists():
+                write_unfinished(self._unfinished_path(name), begin_unfinished(name, url))
+                path.unlink()
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
@@ -116,18 +250,3 @@ class Catalog:
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # mkstemp gives 0600; colleagues read the catalog too
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink()
-        raise

@@ -1,5 +1,6 @@
 """How every command of the project starts and fails: a sentence on stderr, and an exit status that means something."""
 
+import gc
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ def run(app: typer.Typer, *, name: str) -> None:
     """
     # Ended from outside, as by a batch system, a command cleans up as it does when it fails.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    gc.freeze()  # modules stay to the end: to look through them for garbage is what most of an exit would take
     try:
         app(prog_name=name)
     except InputError as error:
@@ -48,3 +50,5 @@ def run(app: typer.Typer, *, name: str) -> None:
         # The reader of our output went away (`| head`); Python would complain again while flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(STATUS_FAILED)
+    finally:
+        gc.freeze()  # those as well that were imported meanwhile

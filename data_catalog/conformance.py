@@ -1,5 +1,6 @@
 """The judge: every breach of SPEC.md in an entry, or between an entry and its store, each with its place."""
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
@@ -43,12 +44,20 @@ def parse_entry(text: str | bytes, *, place: str) -> Entry:
     return entry
 
 
+def _without_credentials(text: str) -> str:
+    return re.sub(r"(://)[^@\s]*@", r"\1", text)
+
+
+_SAYS_ALL = {"missing", "json_invalid", "value_error"}
+"""Kinds of errors whose message needs no value beside it."""
+
+
 def problems_of(error: ValidationError, *, root: str) -> list[Problem]:
     """A pydantic error as problems, each placed as ``root.field[index].field``."""
     problems = []
     for detail in error.errors():
         steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in detail["loc"])
-        found = "" if detail["type"] in {"missing", "json_invalid"} else f", found {detail['input']!r:.80}"
+        found = "" if detail["type"] in _SAYS_ALL else f", found {_without_credentials(repr(detail['input'])):.80}"
         problems.append(Problem(f"{root}{steps}", detail["type"], f"{detail['msg']}{found}"))
     return problems
 
@@ -207,15 +216,14 @@ def _check_array(array_url: str, variable: Variable, *, place: str) -> Iterator[
 
 def _check_manifest(group_url: str, name: str, variable: Variable, *, place: str) -> Iterator[Problem]:
     grid = tuple(-(-size // chunk) for size, chunk in zip(variable.shape, variable.chunk_shape, strict=True))
-    if variable.role is Role.CLASS_LABEL:
-        expected = {layout.CLASS_COUNTS: ("int64", (*grid, layout.CLASS_VALUE_COUNT))}
-    else:
-        expected = {statistic: (dtype, grid) for statistic, dtype in layout.STATISTICS.items()}
-    for statistic, (dtype, shape) in expected.items():
-        path = layout.manifest_path(name, statistic)
+    is_label = variable.role is Role.CLASS_LABEL
+    required = {layout.CLASS_COUNTS} if is_label else layout.STATISTICS.keys()
+    for statistic, (dtype, extra) in layout.manifest_arrays(is_label=is_label, is_rounded=True).items():
+        path, shape = layout.manifest_path(name, statistic), (*grid, *extra)
         stored = read_array_metadata(f"{group_url}/{path}")
         if stored is None:
-            yield Problem(f"{place}/{path}", "no-array", "expected a Zarr v3 array here, found none")
+            if statistic in required:
+                yield Problem(f"{place}/{path}", "no-array", "expected a Zarr v3 array here, found none")
         elif (stored.dtype, stored.shape) != (dtype, shape):
             yield Problem(
                 f"{place}/{path}",

@@ -5,13 +5,12 @@ SPEC.md says the same in words. Shapes, boxes and chunks are in index space; ran
 
 from enum import StrEnum
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from data_catalog import layout
 
-SPEC_VERSION: Literal["1.0"] = "1.0"
+SPEC_VERSION: Literal["1.1"] = "1.1"
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """Names are file names too: no separators, no leading dot, nothing that a path could abuse."""
@@ -21,7 +20,9 @@ Size = Annotated[int, Field(gt=0)]
 
 
 def _without_credentials(url: str) -> str:
-    if urlsplit(url).password is not None:
+    # Not by urlsplit, which finds no password where a key holds a slash.
+    credentials, at, _ = url.partition("://")[2].partition("@")
+    if at and ":" in credentials:
         raise ValueError("a URL in the catalog must not hold a password; leave it to the environment")
     return url
 
@@ -101,10 +102,12 @@ class Source(Model):
         sample_format: SEG-Y sample format code (binary header bytes 3225-3226).
         byte_order: Byte order of headers and samples.
         variable: The variable that its samples became.
+        version: What told that it was still the same file, e.g. its time of modification; empty where nothing did.
     """
 
     url: Url
     nbytes: Annotated[int, Field(ge=0)]
+    version: str = ""
     trace_count: Annotated[int, Field(ge=0)]
     first_trace: Annotated[int, Field(ge=0)]
     sample_format: int
@@ -150,7 +153,7 @@ class Entry(Model):
         derived: Groups made from it later, by id.
     """
 
-    spec_version: Literal["1.0"] = SPEC_VERSION
+    spec_version: Literal["1.0", "1.1"] = SPEC_VERSION
     name: Name
     revision: Annotated[int, Field(ge=1)] = 1
     kind: Kind

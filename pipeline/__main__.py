@@ -1,4 +1,4 @@
-"""``python -m pipeline inspect | convert | export | synthesize``."""
+"""``python -m pipeline inspect | convert | status | verify | export | synthesize``."""
 
 import json
 import os
@@ -6,19 +6,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from dask.utils import parse_bytes
 
-from data_catalog import Catalog, InputError, Kind, command_line
+from data_catalog import Catalog, InputError, Kind, WorkError, command_line
 from data_catalog.command_line import CatalogOption
 from data_catalog.model_file import read_mapping, validated
-from pipeline.convert import check_call
+from pipeline.convert import Conduct, check_call
 from pipeline.convert import convert as convert_survey
-from pipeline.engine import CONSOLE, dask_client
+from pipeline.dry_run import dry_run, print_dry_run
 from pipeline.export import export as export_variable
 from pipeline.inspection import inspect_survey, print_inspection
-from pipeline.recipe import HeaderBytes, load_recipe
-from pipeline.survey import open_survey
-from pipeline.synthetic.salt_survey import SaltSurvey
-from pipeline.synthetic.segy_writer import write_salt_survey
+from pipeline.recipe import HeaderBytes, extended_recipe, load_recipe
+from pipeline.status import how_to_go_on, print_status, read_status
+from pipeline.storage.objects import absolute
+from pipeline.survey.files import open_survey
+from pipeline.telemetry import Telemetry, open_lines
+from pipeline.verification.subject import open_subject
+from pipeline.verification.verify import print_verification
+from pipeline.verification.verify import verify as verify_dataset
+from pipeline.work.cluster import THREADS, dask_client
+from pipeline.work.progress import CONSOLE
 
 app = typer.Typer(
     help="Raw SEG-Y to prepared datasets, with Dask; and back.", no_args_is_help=True, rich_markup_mode=None
@@ -26,10 +33,17 @@ app = typer.Typer(
 
 SchedulerOption = Annotated[
     str | None,
-    typer.Option(help="Address of a Dask scheduler, or `threads` to stay in this process; else a LocalCluster."),
+    typer.Option(help="`threads` of this process, `processes`, or the address of a Dask scheduler [threads]."),
 ]
-WorkersOption = Annotated[int, typer.Option(min=1, help="Processes of the LocalCluster, or threads.")]
-MemoryOption = Annotated[str, typer.Option(help="Memory limit of a worker process, e.g. 2GiB.")]
+WorkersOption = Annotated[int, typer.Option(min=1, help="Threads, or processes with one thread each.")]
+MemoryOption = Annotated[str, typer.Option(help="What this process may use, or each worker process, e.g. 2GiB.")]
+ClusterOption = Annotated[
+    Path | None, typer.Option("--cluster", help="YAML file that describes a cluster to start (docs/clusters.md).")
+]
+IndexOption = Annotated[
+    str | None,
+    typer.Option(help="Folder that keeps indices of trace headers, so that a file is indexed once."),
+]
 HeaderByteOption = Annotated[int | None, typer.Option(min=1, max=237, help="First byte in the trace header.")]
 
 WORKERS = min(4, os.cpu_count() or 1)
@@ -40,13 +54,14 @@ def inspect(
     paths: Annotated[list[str], typer.Argument(help="SEG-Y files of one survey.")],
     inline_byte: HeaderByteOption = None,
     crossline_byte: HeaderByteOption = None,
+    index: IndexOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Says what is in a file, what is odd, and which conversion would fit."""
     header_bytes = HeaderBytes(**_given(inline=inline_byte, crossline=crossline_byte))
-    survey = open_survey(tuple(paths))
-    with dask_client(scheduler="threads", workers=WORKERS, memory="auto") as client:
-        found = inspect_survey(survey, header_bytes=header_bytes, client=client)
+    survey = open_survey(tuple(paths), header_bytes)
+    with dask_client(scheduler=THREADS, workers=WORKERS, memory="auto") as client:
+        found = inspect_survey(survey, header_bytes=header_bytes, index=index, client=client)
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -74,13 +89,39 @@ def convert(  # noqa: PLR0913 (a command's options)
     split: Annotated[
         list[str], typer.Option(help="NAME=DIM:FIRST:LAST in labels, or NAME=DIM:FROM%:TO%; again for more boxes.")
     ] = [],  # noqa: B006
-    codec: Annotated[str | None, typer.Option(help="zstd or none [zstd].")] = None,
+    volume: Annotated[
+        list[str], typer.Option(help="NAME=PATH: another volume on the same grid; once for each of its files.")
+    ] = [],  # noqa: B006
+    codec: Annotated[str | None, typer.Option(help="lz4, zstd or none [lz4].")] = None,
+    extend: Annotated[
+        str | None,
+        typer.Option(help="A dataset to whose files these are added, in a new dataset that shares its shards."),
+    ] = None,
+    significant_bits: Annotated[
+        int | None, typer.Option(help="Round samples to so many significant bits of 24; 11 loses what float16 would.")
+    ] = None,
+    chunk_size: Annotated[str | None, typer.Option(help="About what an inner chunk should hold, e.g. 1MiB.")] = None,
+    shard_size: Annotated[str | None, typer.Option(help="About what a shard should hold, e.g. 64MiB.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be done, and what it costs; write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --plan: for machines.")] = False,
+    full_scan: Annotated[
+        bool, typer.Option("--full-scan", help="Read all headers before any sample, whatever a sample of them says.")
+    ] = False,
+    index: IndexOption = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try shards in quarantine again.")] = False,
+    allowed_failures: Annotated[
+        int, typer.Option(min=0, help="Shards that may go into quarantine before the run stops.")
+    ] = 10,
+    telemetry: Annotated[Path | None, typer.Option(help="File for JSON lines: the stages of each shard.")] = None,
     scheduler: SchedulerOption = None,
+    cluster: ClusterOption = None,
     workers: WorkersOption = WORKERS,
     memory: MemoryOption = "auto",
     catalog: CatalogOption = None,
 ) -> None:
-    """Converts SEG-Y into a chunked, labelled Zarr store, and lists it in the catalog."""
+    """Converts SEG-Y into a chunked, labelled Zarr store, and lists it in the catalog; resumes by itself."""
     is_recipe = len(paths) == 1 and Path(paths[0]).suffix in {".yaml", ".yml"}
     header_bytes = _given(
         inline=inline_byte, crossline=crossline_byte, cdp=cdp_byte, cdp_x=cdp_x_byte, cdp_y=cdp_y_byte
@@ -94,19 +135,89 @@ def convert(  # noqa: PLR0913 (a command's options)
         variable=variable,
         domain=domain,
         header_bytes=header_bytes or None,
+        volumes=_lists(volume, "--volume") or None,
         labels=_labels(label, classes) or None,
         splits=_lists(split, "--split") or None,
         codec=codec,
+        significant_bits=significant_bits,
+        chunk_nbytes=_nbytes(chunk_size, "--chunk-size"),
+        shard_nbytes=_nbytes(shard_size, "--shard-size"),
     )
     opened = Catalog(catalog)
+    extended = opened.open(extend) if extend else None
+    if extended is not None:
+        recipe = extended_recipe(extended, recipe)
     check_call(recipe, catalog=opened)  # before processes are started for nothing
-    with dask_client(scheduler=scheduler, workers=workers, memory=memory) as client:
-        CONSOLE.print(f"dask dashboard: {client.dashboard_link}", soft_wrap=True)
-        entry = convert_survey(recipe, client=client, catalog=opened)
+    conduct = Conduct(
+        header_scan="full" if full_scan else "sample",
+        index=None if index is None else absolute(index),
+        retry_failed=retry_failed,
+        allowed_failures=allowed_failures,
+        telemetry=Telemetry(open_lines(telemetry) if telemetry else None),
+        extends=extended,
+    )
+    try:
+        with dask_client(scheduler=scheduler, cluster=cluster, workers=workers, memory=memory) as client:
+            if plan:
+                _print_plan(dry_run(recipe, client=client, catalog=opened, conduct=conduct), as_json=as_json)
+                return
+            CONSOLE.print(f"dask dashboard: {client.dashboard_link}", soft_wrap=True)
+            entry = convert_survey(recipe, client=client, catalog=opened, conduct=conduct)
+    except (KeyboardInterrupt, SystemExit):
+        CONSOLE.print(f"stopped; {how_to_go_on(recipe.name, catalog=opened)}", highlight=False, soft_wrap=True)
+        raise
     sizes = ", ".join(f"{dim} {size}" for dim, size in zip(*_main_shape(entry), strict=True))
     print(f"{entry.name}: {entry.kind} ({sizes}) in {entry.url}")
     for warning in entry.warnings:
         print(f"warning: {warning}")
+
+
+@app.command()
+def status(
+    name: str,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines, with all failures.")] = False,
+    catalog: CatalogOption = None,
+) -> None:
+    """Says how far a conversion is, and what failed."""
+    found = read_status(name, catalog=Catalog(catalog))
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        print_status(found, console=command_line.console())
+
+
+@app.command()
+def verify(  # noqa: PLR0913 (a command's options)
+    name: str,
+    sample: Annotated[
+        float | None, typer.Option(metavar="FRACTION", help="Share of the shards to look at, e.g. 0.1 [all].")
+    ] = None,
+    checksums_only: Annotated[
+        bool, typer.Option("--checksums-only", help="Look at the store by itself, not at its source.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines, with up to 1000 findings.")] = False,
+    scheduler: SchedulerOption = None,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = WORKERS,
+    memory: MemoryOption = "auto",
+    catalog: CatalogOption = None,
+) -> None:
+    """Compares a dataset with its checksums and with the SEG-Y that it was made of, bit for bit."""
+    opened = Catalog(catalog)
+    with_source = not checksums_only
+    open_subject(name, catalog=opened, sample=sample, with_source=with_source)  # before processes are started
+    with dask_client(scheduler=scheduler, cluster=cluster, workers=workers, memory=memory) as client:
+        CONSOLE.print(f"dask dashboard: {client.dashboard_link}", soft_wrap=True)
+        found = verify_dataset(name, catalog=opened, client=client, sample=sample, with_source=with_source)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        print_verification(found, console=command_line.console())
+    if found.finding_count:
+        raise WorkError(
+            f"{found.finding_count} faults were found in {name!r}: restore what is named from a copy of the store, or "
+            "the source if that is what changed, or convert it again under another name."
+        )
 
 
 @app.command()
@@ -119,7 +230,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     catalog: CatalogOption = None,
 ) -> None:
-    """Writes a variable back to SEG-Y with the original headers; the main one comes out byte for byte."""
+    """Writes a variable back to SEG-Y with the original headers; samples from SEG-Y come out byte for byte."""
     opened = Catalog(catalog)
     for path in export_variable(name, out=out, variable=variable, catalog=opened, overwrite=overwrite):
         print(f"{path}: {path.stat().st_size} bytes")
@@ -131,6 +242,10 @@ def synthesize(
     out: Annotated[Path, typer.Option(help="Folder for the SEG-Y files.")],
 ) -> None:
     """Makes a synthetic salt survey: SEG-Y of amplitudes, and SEG-Y of where the salt is."""
+    # Imported here: what they are made with (SciPy) would delay every other command.
+    from pipeline.synthetic.salt_survey import SaltSurvey
+    from pipeline.synthetic.segy_writer import write_salt_survey
+
     survey = validated(SaltSurvey, read_mapping(recipe), subject=str(recipe), root="recipe")
     try:
         files = write_salt_survey(survey, out=out)
@@ -138,6 +253,20 @@ def synthesize(
         raise InputError(f"{out} cannot be written ({error.strerror}): choose another --out.") from None
     for path in (files.amplitude, files.salt):
         print(f"{path}: {path.stat().st_size} bytes")
+
+
+def _print_plan(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        print_dry_run(found, console=command_line.console())
+
+
+def _nbytes(text: str | None, option: str) -> int | None:
+    try:
+        return None if text is None else parse_bytes(text)
+    except ValueError:
+        raise InputError(f"{option} {text} is no size: write e.g. 64MiB.") from None
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -1,61 +1,384 @@
-"""SEG-Y to a prepared dataset: open, scan and design, template, write, publish."""
+"""SEG-Y to a prepared dataset: design, template, write, publish; from where it stopped, if it did."""
 
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
 from distributed import Client
+from distributed.comm.core import CommClosedError
 
-from data_catalog import Catalog, Entry, InputError
-from pipeline.design import design_store
-from pipeline.engine import progress_bar, run_windowed
-from pipeline.publish import make_entry
+from data_catalog import Catalog, Entry, InputError, Lease, WorkError, hold_lease, layout
+from data_catalog.removal import empty_store, remove_empty_folder
+from pipeline.plan.chunking import ChunkPlan
+from pipeline.plan.costs import Reads, choose_reads, medium_of, predicted_pattern
+from pipeline.plan.design import HeaderScan, StoreDesign, VolumeDesign, Workplace, design_store, does_not_fit
+from pipeline.plan.splits import split_boxes
 from pipeline.recipe import ConvertRecipe
-from pipeline.splits import split_boxes
-from pipeline.store import check_unused, new_store
-from pipeline.survey import Survey, open_survey
-from pipeline.template import consolidate_metadata, create_template
-from pipeline.write import ShardJob, write_shard
+from pipeline.shards.reuse import Predecessor, changed_source, is_alike, predecessor
+from pipeline.shards.trace_heaps import TraceHeaps, make_heaps
+from pipeline.shards.write import ShardJob, ShardReport, write_shard
+from pipeline.storage.objects import absolute, flush_folder, object_names, remove_folder
+from pipeline.store.ledger import Ledger, Shard
+from pipeline.store.manifest import write_manifest
+from pipeline.store.publish import make_entry
+from pipeline.store.stored_plan import StoredPlan, begun_otherwise, differences, planned_sources, read_plan, write_plan
+from pipeline.store.target import check_target, make_folder, remove_partial_files
+from pipeline.store.template import consolidate_metadata, create_template
+from pipeline.survey.files import Survey, open_survey
+from pipeline.survey.order import Indexed
+from pipeline.survey.placement import compare_coverage, write_trace_numbers
+from pipeline.survey.read_pattern import ReadPattern
+from pipeline.survey.scan import scan
+from pipeline.telemetry import Telemetry
+from pipeline.work.cluster import thread_count, worker_memory
+from pipeline.work.engine import Outcome, run_windowed
+from pipeline.work.failure import GO_ON, SCHEDULER_LOST
+from pipeline.work.progress import CONSOLE, progress_bar
+from pipeline.work.worker_check import check_workers
 
 
-def convert(recipe: ConvertRecipe, *, client: Client, catalog: Catalog) -> Entry:
-    """Converts a survey and publishes it.
+@dataclass(frozen=True)
+class Conduct:
+    """How a conversion goes about it, none of which changes what comes out.
+
+    Attributes:
+        header_scan: Whether a sparse sample of headers may stand for all until their samples are read.
+        index: Folder where trace indices are kept for other calls; None keeps them until the dataset is published.
+        retry_failed: Whether shards in quarantine are tried again.
+        allowed_failures: How many shards may go into quarantine before the run stops.
+        telemetry: Adds up where the time goes.
+        extends: A published dataset whose shards are taken over where they hold the same traces.
+    """
+
+    header_scan: HeaderScan = "sample"
+    index: str | None = None
+    retry_failed: bool = False
+    allowed_failures: int = 10
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    extends: Entry | None = None
+
+
+def convert(recipe: ConvertRecipe, *, client: Client, catalog: Catalog, conduct: Conduct | None = None) -> Entry:
+    """Converts a survey and publishes it; goes on with what an earlier call left unfinished.
 
     Args:
         recipe: What to make of which files.
         client: Where the work is done.
         catalog: Where the entry goes, last.
+        conduct: How to go about it.
 
     Returns:
         The published entry.
 
     Raises:
-        InputError: If the files, the target or the recipe cannot be used; nothing is left behind.
+        InputError: If the files, the target or the recipe cannot be used. What an earlier call finished stays.
+        WorkError: If some shards could not be written, or what runs the work failed. The same call goes on.
     """
-    survey, label_surveys = check_call(recipe, catalog=catalog)
-    design = design_store(recipe, survey, label_surveys, client=client)
-    splits = split_boxes(recipe.splits, design.axes)  # refused here rather than after hours of writing
-    with new_store(recipe.out) as url:
-        create_template(url, design)
-        labels = {name: (label, label_surveys[name]) for name, label in recipe.labels.items()}
-        job = ShardJob(url=url, variable=recipe.variable, survey=survey, plan=design.plan, labels=labels)
-        source_nbytes = sum(found.traces_nbytes for found in (survey, *label_surveys.values()))
-        with progress_bar(f"convert {recipe.name}", total_nbytes=source_nbytes) as advance:
-            for _, nbytes in run_windowed(client, write_shard, design.plan.shards(), shared=job):
-                advance(nbytes)
-        consolidate_metadata(url)
-        entry = make_entry(recipe, url, design, splits=splits, survey=survey, label_surveys=label_surveys)
-        catalog.publish(entry)
+    conduct = conduct or Conduct()
+    surveys = check_call(recipe, catalog=catalog)
+    recipe = recipe.model_copy(update={"out": absolute(recipe.out)})
+    if recipe.name in catalog.names():
+        return _already_published(recipe, surveys, catalog)
+    is_worthless = catalog.unfinished(recipe.name) is None
+    catalog.begin(recipe.name, recipe.out)
+    try:
+        make_folder(recipe.out)
+        with hold_lease(recipe.out, purpose=f"convert {recipe.name}") as lease:
+            is_worthless = False
+            conversion = _Conversion(recipe, surveys, client, conduct, lease)
+            try:
+                entry = conversion.run()
+            except InputError:
+                is_worthless = conversion.discard_what_is_worthless()
+                raise
+            catalog.publish(entry)
+            _remove_work(recipe.out)
+    except InputError:
+        if is_worthless:
+            remove_empty_folder(recipe.out)
+            catalog.forget(recipe.name)
+        raise
+    except CommClosedError:  # an OSError that says nothing of the store
+        raise WorkError(SCHEDULER_LOST) from None
+    except OSError as error:
+        raise WorkError(
+            f"{recipe.out} could not be written ({error.strerror or error}): make room, or mend the disk; {GO_ON}"
+        ) from None
     return entry
 
 
-def check_call(recipe: ConvertRecipe, *, catalog: Catalog) -> tuple[Survey, dict[str, Survey]]:
+def check_call(recipe: ConvertRecipe, *, catalog: Catalog) -> dict[str, Survey]:
     """Refuses at once what can be known without reading a survey's trace headers.
 
     Returns:
-        The survey, and the label volumes by name, opened.
+        The files of each variable, opened.
 
     Raises:
         InputError: If the catalog, the name, the target or a file cannot be used.
     """
     catalog.check_writable()
-    if recipe.name in catalog.names():
-        raise InputError(f"{catalog.folder} already has a dataset named {recipe.name!r}: choose another --name.")
-    check_unused(recipe.out)
-    return open_survey(recipe.paths), {name: open_survey(label.paths) for name, label in recipe.labels.items()}
+    if recipe.name not in catalog.names():
+        check_target(absolute(recipe.out))
+    return {name: open_survey(sources, recipe.header_bytes) for name, sources in recipe.sources().items()}
+
+
+def _already_published(recipe: ConvertRecipe, surveys: dict[str, Survey], catalog: Catalog) -> Entry:
+    """The entry, if it is what is asked for: a call that was killed at its very end, and is repeated, has succeeded."""
+    entry = catalog.open(recipe.name)
+    files = [(source.url, source.nbytes) for source in entry.sources]
+    found = [(file.url, file.nbytes) for survey in surveys.values() for file in survey.files]
+    if entry.url != recipe.out or entry.recipe != recipe.model_dump(mode="json") or files != found:
+        raise catalog.taken(recipe.name)
+    if object_names(f"{entry.url}/{layout.WORK_GROUP}"):
+        with suppress(InputError), hold_lease(entry.url, purpose=f"convert {recipe.name}"):  # or another adds to it
+            _remove_work(entry.url)
+    catalog.forget(recipe.name)
+    return entry
+
+
+def _remove_work(url: str) -> None:
+    """Removes all of a store's work folder but the caller's lease, which ends by itself."""
+    for name in object_names(f"{url}/{layout.WORK_GROUP}"):
+        if name != Path(layout.LEASE).name:
+            remove_folder(f"{url}/{layout.WORK_GROUP}/{name}")
+
+
+class _Conversion:
+    """One call's way from its plan to a complete store."""
+
+    def __init__(
+        self, recipe: ConvertRecipe, surveys: dict[str, Survey], client: Client, conduct: Conduct, lease: Lease
+    ) -> None:
+        self.recipe = recipe
+        self.surveys = surveys
+        self.client = client
+        self.conduct = conduct
+        self.lease = lease
+        self.url = recipe.out
+        self.ledger = Ledger(self.url)
+        self.thread_count = thread_count(client)  # asked now: at the end, the scheduler may be gone
+        self.workplace = Workplace(
+            client=client,
+            index=conduct.index or f"{self.url}/{layout.INDEX}",
+            scratch=f"{self.url}/{layout.SCRATCH}",
+            memory=worker_memory(client),
+        )
+
+    def run(self) -> Entry:
+        """Goes from wherever the store is to where its entry can be published."""
+        urls = [file.url for survey in self.surveys.values() for file in survey.files]
+        check_workers(self.client, readable=urls, writable=self.url)
+        plan = read_plan(self.url)
+        if plan is not None and (found := differences(plan, self.recipe, self.surveys)):
+            if self.ledger.completed() or plan.recipe.name != self.recipe.name:
+                raise begun_otherwise(plan, found)
+            empty_store(self.url, lease=self.lease)  # nothing is lost by beginning anew
+            plan = None
+        if plan is None:
+            plan = self._begin(header_scan=self.conduct.header_scan, earlier=self._chunks_to_keep())
+        if not plan.is_prepared:
+            plan = self._prepare(plan)
+        disagreement = self._write(plan)
+        if disagreement is not None:
+            CONSOLE.print(f"{disagreement}: all headers are read now", highlight=False, soft_wrap=True)
+            plan = self._begin(header_scan="full", earlier=plan.design.chunks, is_second_design=True)
+            plan = self._prepare(plan)
+            self._write(plan)
+        return self._finish(plan)
+
+    def discard_what_is_worthless(self) -> bool:
+        """Empties the store, unless there are complete shards that another call could go on from, or it is another's.
+
+        Returns:
+            Whether it did.
+        """
+        plan = read_plan(self.url)
+        if self.ledger.completed() or (plan is not None and plan.recipe.name != self.recipe.name):
+            return False
+        empty_store(self.url, lease=self.lease)
+        return True
+
+    def _chunks_to_keep(self) -> ChunkPlan | None:
+        return None if self.conduct.extends is None else predecessor(self.conduct.extends).chunks
+
+    def _begin(
+        self, *, header_scan: HeaderScan, earlier: ChunkPlan | None, is_second_design: bool = False
+    ) -> StoredPlan:
+        design = design_store(
+            self.recipe,
+            self.surveys,
+            header_scan=header_scan,
+            workplace=self.workplace,
+            earlier=earlier,
+        )
+        split_boxes(self.recipe.splits, design.all_axes)  # refused here rather than after hours of writing
+        if is_second_design and earlier is not None:
+            self._remove_what_does_not_fit(design, earlier)
+        plan = StoredPlan(
+            recipe=self.recipe,
+            sources=planned_sources(self.surveys),
+            design=design,
+            is_second_design=is_second_design,
+        )
+        write_plan(self.url, plan)
+        return plan
+
+    def _remove_what_does_not_fit(self, design: StoreDesign, earlier: ChunkPlan) -> None:
+        """Traces that were sorted for other shards, and everything if not even the dimensions are the same."""
+        remove_folder(f"{self.url}/{layout.HEAPS}")
+        remove_folder(f"{self.url}/{layout.FAILURES}")  # of shards that are others now
+        if len(design.chunks.shape) != len(earlier.shape):
+            remove_folder(f"{self.url}/{layout.LEDGER}")
+            for name in object_names(self.url) - {layout.WORK_GROUP}:
+                remove_folder(f"{self.url}/{name}")
+
+    def _prepare(self, plan: StoredPlan) -> StoredPlan:
+        """Makes the empty arrays, and finds the trace numbers that need an index."""
+        create_template(self.url, plan.design, self.surveys)
+        reads = {volume.name: self._prepare_volume(volume, plan.design) for volume in plan.design.volumes}
+        prepared = plan.model_copy(update={"reads": reads, "is_prepared": True})
+        write_plan(self.url, prepared)
+        return prepared
+
+    def _prepare_volume(self, volume: VolumeDesign, design: StoreDesign) -> Reads:
+        survey = self.surveys[volume.name]
+        if isinstance(volume.order, Indexed):
+            pattern = self._place(volume, design)
+        else:
+            pattern = predicted_pattern(volume.order, design.axes, design.chunks)
+        return choose_reads(pattern, trace_nbytes=survey.trace_nbytes, medium=medium_of(survey.files[0].url))
+
+    def _place(self, volume: VolumeDesign, design: StoreDesign) -> ReadPattern:
+        target = f"{self.url}/{layout.trace_number_path(volume.key)}"
+        index = scan(self.surveys[volume.name], keep=self.workplace.index, client=self.client)
+        placed = write_trace_numbers(
+            index,
+            design.axes,
+            array_url=target,
+            shard_shape=design.chunks.shard_shape,
+            scratch=self.workplace.scratch,
+            client=self.client,
+        )
+        if volume.is_main:
+            return placed.pattern
+        coverage = compare_coverage(f"{self.url}/{layout.trace_number_path()}", target, client=self.client)
+        elsewhere = coverage.extra + placed.outside_count + placed.repeat_count
+        if coverage.missing or elsewhere:
+            raise does_not_fit(
+                volume.name,
+                self.surveys[volume.name],
+                f"{coverage.missing} of the main survey's traces have no partner at their inline and crossline, "
+                f"and {elsewhere} of {index.trace_count} traces lie elsewhere or twice",
+            )
+        return placed.pattern
+
+    def _write(self, plan: StoredPlan) -> str | None:
+        """Writes the shards that are still to be written.
+
+        Returns:
+            A trace that lies elsewhere than the design says, in a sentence; None if all is written.
+        """
+        done, waiting = self._progress(plan)
+        heaps = {name: self._heaps(name, plan) for name, reads in plan.reads.items() if reads.is_sorted}
+        job = ShardJob(
+            url=self.url,
+            design=plan.design,
+            surveys=self.surveys,
+            fingerprint=plan.shard_fingerprint,
+            reads=plan.reads,
+            heaps=heaps,
+            predecessor=self._predecessor(plan.design),
+            is_second_design=plan.is_second_design,
+        )
+        make_folder(job.unfinished)
+        nbytes = sum(survey.traces_nbytes for survey in self.surveys.values())
+        shard_count = plan.design.chunks.shard_count
+        with progress_bar(f"convert {self.recipe.name}", total_nbytes=nbytes, total_items=shard_count) as advance:
+            advance(nbytes * done // shard_count, items=done)
+            for outcome in run_windowed(self.client, write_shard, waiting, shared=job):
+                self.lease.check()
+                report = self._taken_down(outcome)
+                if report is not None and report.disagreement is not None:
+                    return report.disagreement
+                advance(nbytes // shard_count)
+        if failures := list(self.ledger.failures()):
+            raise WorkError(
+                f"{len(failures)} of {shard_count} shards could not be written and are in quarantine, the first "
+                f"because {failures[0].message}. `python -m pipeline status {self.recipe.name}` lists them; "
+                "the same command with --retry-failed tries them again."
+            )
+        return None
+
+    def _predecessor(self, design: StoreDesign) -> Predecessor | None:
+        extended = self.conduct.extends
+        if extended is None or not is_alike(extended, design):
+            return None
+        if changed := changed_source(extended, self.surveys[design.main.name]):
+            CONSOLE.print(
+                f"{changed} may have changed since {extended.name!r} was made of it: all shards are written anew",
+                highlight=False,
+                soft_wrap=True,
+            )
+            return None
+        return predecessor(extended)
+
+    def _heaps(self, name: str, plan: StoredPlan) -> TraceHeaps:
+        """Traces of a badly ordered survey, sorted by shard."""
+        return make_heaps(
+            self.surveys[name],
+            plan.design.axes,
+            plan.design.chunks,
+            name=name,
+            url=f"{self.url}/{layout.HEAPS}/{name}",
+            client=self.client,
+        )
+
+    def _taken_down(self, outcome: Outcome[Shard]) -> ShardReport | None:
+        if outcome.failure is not None:
+            self.ledger.give_up(outcome.item, outcome.failure)
+            failed = sum(1 for _ in self.ledger.failures())
+            if failed > self.conduct.allowed_failures:
+                raise WorkError(
+                    f"{failed} shards could not be written, more than --allowed-failures "
+                    f"{self.conduct.allowed_failures}, the last one because {outcome.failure.message}. What is done is "
+                    "kept: the same command with --retry-failed goes on."
+                )
+            return None
+        report: ShardReport = outcome.result()
+        if report.record is not None and not report.was_complete:
+            self.conduct.telemetry.add(report.record)
+        return report
+
+    def _progress(self, plan: StoredPlan) -> tuple[int, Iterator[Shard]]:
+        """How many shards are complete, and which are to be written now."""
+        chunks = plan.design.chunks
+        settled = np.zeros(chunks.shard_grid, np.bool_)
+        if not plan.is_second_design:  # after another design each shard's task sees for itself whether it still holds
+            for shard in self.ledger.completed():
+                settled[shard] = True
+        done = int(settled.sum())
+        for failure in list(self.ledger.failures()):
+            if self.conduct.retry_failed:
+                self.ledger.try_again(failure.shard)
+            else:
+                settled[failure.shard] = True
+        return done, (shard for shard in chunks.shards() if not settled[shard])
+
+    def _finish(self, plan: StoredPlan) -> Entry:
+        headers = write_manifest(self.url, plan.design, client=self.client)
+        self.lease.check()
+        remove_partial_files(self.url)
+        consolidate_metadata(self.url)
+        flush_folder(self.url)  # before an entry says that it is there: zarr leaves that to the system
+        self.lease.check()
+        self.conduct.telemetry.close()
+        self.conduct.telemetry.report(CONSOLE, thread_count=self.thread_count)
+        return make_entry(
+            self.recipe,
+            plan.design,
+            splits=split_boxes(self.recipe.splits, plan.design.all_axes),
+            surveys=self.surveys,
+            headers=headers[self.recipe.variable],
+        )

@@ -11,11 +11,13 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from data_catalog import Catalog, Entry, InputError, Source, layout
-from pipeline.chunking import ChunkPlan
-from pipeline.engine import progress_bar
+from data_catalog import Catalog, Entry, InputError, Role, Source, WorkError, layout
+from data_catalog.storage import same_place
+from data_catalog.zarr_metadata import read_array_metadata
+from pipeline.plan.chunking import ChunkPlan
 from pipeline.segy.fields import SAMPLE_FORMATS
 from pipeline.segy.samples import encode
+from pipeline.work.progress import progress_bar
 
 StoredArray = zarr.Array[Any]
 
@@ -23,10 +25,11 @@ StoredArray = zarr.Array[Any]
 def export(
     name: str, *, out: Path, variable: str | None = None, catalog: Catalog, overwrite: bool = False
 ) -> list[Path]:
-    """Writes a variable as SEG-Y with the headers of the source, shard by shard at computed offsets.
+    """Writes a variable as SEG-Y with the headers of a source, shard by shard at computed offsets.
 
-    The main variable comes out byte for byte as its source was; any other one on the same headers, as floats in the
-    source's sample format. NaN, which IBM floats do not have, becomes 0 there.
+    A volume of samples that was made from SEG-Y comes out byte for byte as its own source was, unless it was rounded;
+    any other variable on the headers of the main one, as floats in its source's sample format. NaN, which IBM floats
+    do not have, becomes 0 there.
 
     Args:
         name: Dataset in the catalog.
@@ -46,7 +49,8 @@ def export(
     _check_variable(entry, path)
     main = entry.variables[entry.main_variable]
     plan = ChunkPlan(main.shape, main.chunk_shape, main.shard_shape)
-    sources = [source for source in entry.sources if source.variable == entry.main_variable]
+    model = path if _has_headers(entry, path) else entry.main_variable
+    sources = [source for source in entry.sources if source.variable == model]
     if not sources:
         raise InputError(f"{name!r} was not made from SEG-Y and has no headers to export with.")
     targets = [out] if len(sources) == 1 else [out / Path(source.url).name for source in sources]
@@ -55,20 +59,35 @@ def export(
             f"{name!r} was made from files of the same name in different folders: export needs them apart."
         )
     _check_targets(targets, entry, overwrite=overwrite)
-    arrays = _open_arrays(entry.url, path, is_main=path == entry.main_variable)
+    key = None if model == entry.main_variable else model
+    arrays = _open_arrays(entry.url, path, key=key, is_source=path == model)
     spans = _trace_spans(arrays.trace_number, plan)
     with progress_bar(f"export {name}", total_nbytes=sum(source.nbytes for source in sources)) as advance:
         for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
             writer = _SegyWriter(arrays, source, plan=plan)
             last_trace = source.first_trace + source.trace_count - 1
             shards = [shard for shard, (low, high) in spans.items() if low <= last_trace and source.first_trace <= high]
-            file_header = np.asarray(_open(entry.url, layout.file_header_path(index))[:])
+            file_header = np.asarray(_open(entry.url, layout.file_header_path(index, key))[:])
             with _replaced_when_complete(target) as file:
                 os.truncate(file, source.nbytes)
-                os.pwrite(file, file_header.tobytes(), 0)
+                _write_at(file, file_header.data, 0)
+                trace_count = 0
                 for shard in shards:
-                    advance(writer.write_shard(file, shard, header_nbytes=file_header.size))
+                    count, nbytes = writer.write_shard(file, shard, header_nbytes=file_header.size)
+                    trace_count += count
+                    advance(nbytes)
+                if trace_count != source.trace_count:
+                    raise WorkError(
+                        f"{entry.url} holds {trace_count} of the {source.trace_count} traces of {source.url}: parts of "
+                        f"it were lost; `python -m pipeline verify {name}` says which."
+                    )
     return targets
+
+
+def _has_headers(entry: Entry, path: str) -> bool:
+    """Whether a variable's own trace headers are kept: those of labels are not."""
+    variable = entry.all_variables()[path]
+    return variable.role is not Role.CLASS_LABEL and any(source.variable == path for source in entry.sources)
 
 
 def _check_targets(targets: list[Path], entry: Entry, *, overwrite: bool) -> None:
@@ -76,7 +95,7 @@ def _check_targets(targets: list[Path], entry: Entry, *, overwrite: bool) -> Non
     for target in targets:
         if target.is_dir():
             raise InputError(f"{target} is a folder: name the file to write.")
-        if str(target.absolute()) in sources:
+        if any(same_place(str(target), source) for source in sources):
             raise InputError(f"{target} is a source of {entry.name!r}, which is never replaced: choose another --out.")
         if target.exists() and not overwrite:
             raise InputError(f"{target} exists: choose another --out, or say --overwrite.")
@@ -107,7 +126,7 @@ class _Arrays:
 
     Attributes:
         samples: The variable.
-        residue: What its samples lack of the source words; None where it is not the unchanged main variable.
+        residue: What its samples lack of the source words; None where they are not the source's, or were rounded.
         trace_number: int64 on the trace dimensions.
         trace_header: uint8 (trace dimensions, header byte).
     """
@@ -118,12 +137,13 @@ class _Arrays:
     trace_header: StoredArray
 
 
-def _open_arrays(url: str, path: str, *, is_main: bool) -> _Arrays:
+def _open_arrays(url: str, path: str, *, key: str | None, is_source: bool) -> _Arrays:
+    is_rounded = read_array_metadata(f"{url}/{layout.manifest_path(path, layout.ROUNDING_ERROR)}") is not None
     return _Arrays(
         samples=_open(url, path),
-        residue=_open(url, layout.residue_path(path)) if is_main else None,
-        trace_number=_open(url, layout.TRACE_NUMBER),
-        trace_header=_open(url, layout.TRACE_HEADER),
+        residue=_open(url, layout.residue_path(path)) if is_source and not is_rounded else None,
+        trace_number=_open(url, layout.trace_number_path(key)),
+        trace_header=_open(url, layout.trace_header_path(key)),
     )
 
 
@@ -136,20 +156,21 @@ class _SegyWriter:
         self.format = SAMPLE_FORMATS[source.sample_format]
         self.plan = plan
 
-    def write_shard(self, file: int, shard: tuple[int, ...], *, header_nbytes: int) -> int:
-        """Writes a shard's traces, each where it was in the source; returns the bytes written."""
+    def write_shard(self, file: int, shard: tuple[int, ...], *, header_nbytes: int) -> tuple[int, int]:
+        """Writes a shard's traces, each where it was in the source; returns how many, and their bytes."""
         where = self.plan.trace_slices(shard)
         numbers = np.asarray(self.arrays.trace_number[where]) - self.source.first_trace
         cells = np.nonzero((numbers >= 0) & (numbers < self.source.trace_count))
         order = np.argsort(numbers[cells])
         numbers, cells = numbers[cells][order], tuple(index[order] for index in cells)
         if not numbers.size:
-            return 0
+            return 0, 0
         headers = np.asarray(self.arrays.trace_header[where])[cells]
         traces = np.concatenate([headers, self._sample_bytes(where, cells)], axis=1)
         for run in np.split(np.arange(numbers.size), np.flatnonzero(np.diff(numbers) != 1) + 1):
-            os.pwrite(file, traces[run[0] : run[-1] + 1].data, header_nbytes + int(numbers[run[0]]) * traces.shape[1])
-        return traces.nbytes
+            content = traces[run[0] : run[-1] + 1].data.cast("B")
+            _write_at(file, content, header_nbytes + int(numbers[run[0]]) * traces.shape[1])
+        return numbers.size, traces.nbytes
 
     def _sample_bytes(self, where: tuple[slice, ...], cells: tuple[NDArray[np.intp], ...]) -> NDArray[np.uint8]:
         samples = np.ascontiguousarray(np.asarray(self.arrays.samples[where])[cells], np.float32)
@@ -177,6 +198,12 @@ def _replaced_when_complete(target: Path) -> Iterator[int]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _write_at(file: int, content: memoryview, offset: int) -> None:
+    while content:
+        done = os.pwrite(file, content, offset)
+        content, offset = content[done:], offset + done
 
 
 def _open(url: str, path: str) -> StoredArray:

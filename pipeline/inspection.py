@@ -1,33 +1,39 @@
 """What is in a file, what is odd, and which conversion would fit: for people as a table, for machines as JSON."""
 
 import shlex
+from math import prod
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 from distributed import Client
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.coordinates import map_coordinates, sample_axis
-from pipeline.geometry import Geometry, resolve_geometry
 from pipeline.recipe import HeaderBytes
-from pipeline.scan import TraceIndex, scan
-from pipeline.survey import Survey
+from pipeline.survey.axis import Axis, SampleAxis
+from pipeline.survey.coordinates import header_warnings, sample_axis, trace_coordinates
+from pipeline.survey.files import Survey
+from pipeline.survey.geometry import Geometry, resolve_geometry
+from pipeline.survey.header_words import HeaderSummary
+from pipeline.survey.scan import scan
 
 
-def inspect_survey(survey: Survey, *, header_bytes: HeaderBytes, client: Client) -> dict[str, Any]:
+def inspect_survey(survey: Survey, *, header_bytes: HeaderBytes, index: str | None, client: Client) -> dict[str, Any]:
     """Reads all headers and says what they hold, as JSON values.
 
     Args:
         survey: Files of one survey.
         header_bytes: Where the geometry's words are.
+        index: Folder where the index of the headers is kept for other calls; None keeps none.
         client: Where the headers are read.
     """
-    index = scan(survey, header_bytes=header_bytes, client=client)
-    geometry = resolve_geometry(index)
+    with TemporaryDirectory(prefix="tracemill-") as scratch:
+        found = scan(survey, keep=index or f"{scratch}/index", client=client)
+        geometry = resolve_geometry(found, scratch=scratch, client=client)
     first = survey.files[0]
-    samples, sample_warnings = sample_axis(first, index, domain="time")
-    _, map_warnings = map_coordinates(geometry, index, feet=first.feet)
+    samples = sample_axis(first, found.first, domain="time")
+    coordinates = trace_coordinates(found.summary, found.first, feet=first.feet)
+    axes: tuple[Axis | SampleAxis, ...] = (*geometry.axes, samples)
     return {
         "files": [
             {
@@ -44,15 +50,11 @@ def inspect_survey(survey: Survey, *, header_bytes: HeaderBytes, client: Client)
         ],
         "kind": geometry.kind.value,
         "reasons": list(geometry.reasons),
-        "axes": {
-            axis.name: {"size": axis.size, "first": axis.values[0].item(), "last": axis.values[-1].item()}
-            for axis in (*geometry.axes, samples)
-        },
-        "header_words": _ranges(index, header_bytes),
+        "axes": {axis.name: {"size": axis.size, "first": axis.first, "last": axis.last} for axis in axes},
+        "header_words": _ranges(found.summary, header_bytes),
         "odd": [
             *(f"{file.url}: {oddity}" for file in survey.files for oddity in file.oddities),
-            *sample_warnings,
-            *map_warnings,
+            *header_warnings(found.summary, coordinates),
             *_holes(geometry),
         ],
     }
@@ -66,9 +68,9 @@ def print_inspection(found: dict[str, Any], *, name: str, console: Console) -> N
             f"{file['samples_per_trace']} samples at {file['sample_interval_us'] / 1000:g} ms, "
             f"format {file['sample_format']}, {file['byte_order']} endian, revision {file['revision']}"
         )
-    table = Table("header word", "first byte", "least", "greatest", "distinct", box=None)
+    table = Table("header word", "first byte", "least", "greatest", "step", box=None)
     for word, summary in found["header_words"].items():
-        table.add_row(word, *(str(summary[key]) for key in ("first_byte", "least", "greatest", "distinct")))
+        table.add_row(word, *(str(summary[key]) for key in ("first_byte", "least", "greatest", "step")))
     console.print(table)
     for reason in found["reasons"]:
         console.print(f"  {reason}")
@@ -91,18 +93,14 @@ def _conversion(found: dict[str, Any], *, name: str) -> str:
     return f"python -m pipeline convert {shown}{header_bytes} --name {shlex.quote(name)} --out {shlex.quote(name)}.zarr"
 
 
-def _ranges(index: TraceIndex, header_bytes: HeaderBytes) -> dict[str, dict[str, int]]:
+def _ranges(summary: HeaderSummary, header_bytes: HeaderBytes) -> dict[str, dict[str, int]]:
     return {
-        name: {
-            "first_byte": first_byte,
-            "least": int(index[name].min()),
-            "greatest": int(index[name].max()),
-            "distinct": int(np.unique(index[name]).size),
-        }
+        name: {"first_byte": first_byte, **summary.ranges[name].model_dump()}
         for name, first_byte in header_bytes.model_dump().items()
     }
 
 
 def _holes(geometry: Geometry) -> list[str]:
-    empty = int((geometry.trace_number < 0).sum())
-    return [f"{empty} of {geometry.trace_number.size} grid cells hold no trace"] if empty else []
+    cells = prod(geometry.shape)
+    empty = cells - geometry.trace_count
+    return [f"{empty} of {cells} grid cells hold no trace"] if empty else []

@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from data_catalog import InputError, Kind, layout
+from data_catalog import Entry, InputError, Kind, layout
 from data_catalog.model_file import read_mapping, validated
-from data_catalog.schema import Model, Name
+from data_catalog.schema import Model, Name, Url
 from pipeline.segy.fields import TRACE_HEADER_NBYTES
+from pipeline.storage.codec import CodecName
+from pipeline.storage.rounding import FLOAT32_BITS
 
-Codec = Literal["zstd", "none"]
 WORD_NBYTES = 4
 BytePosition = Annotated[int, Field(ge=1, le=TRACE_HEADER_NBYTES - WORD_NBYTES + 1)]
 
@@ -18,9 +19,10 @@ BytePosition = Annotated[int, Field(ge=1, le=TRACE_HEADER_NBYTES - WORD_NBYTES +
 RESERVED_NAMES = {
     *("inline", "crossline", "trace", "time", "depth", "cdp", "cdp_x", "cdp_y"),
     *(layout.LIVE, layout.TRACE_NUMBER, layout.TRACE_HEADER, layout.TRACE_HEADER_BYTE),
-    *(layout.MANIFEST_GROUP, layout.DERIVED_GROUP, layout.SOURCE_GROUP, layout.RESIDUE_GROUP),
+    *(layout.MANIFEST_GROUP, layout.DERIVED_GROUP, layout.SOURCE_GROUP, layout.RESIDUE_GROUP, layout.WORK_GROUP),
+    "zarr.json",
 }
-"""Arrays and groups that a store holds beside the variables."""
+"""What a store holds beside the variables."""
 
 
 class HeaderBytes(Model):
@@ -36,6 +38,26 @@ class HeaderBytes(Model):
     cdp_y: BytePosition = 185
 
 
+class SourceFile(Model):
+    """A file of a survey, or several by a pattern; its path alone stands for it where there is nothing else to say.
+
+    Attributes:
+        path: Path, fsspec URL, or a pattern such as ``lines/*.sgy``.
+        header_bytes: Its header positions; None takes the survey's.
+    """
+
+    path: Url
+    header_bytes: HeaderBytes | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_path(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+
+Sources = Annotated[tuple[SourceFile, ...], Field(min_length=1)]
+
+
 class Label(Model):
     """A label volume: SEG-Y on the same grid, whose samples are class numbers.
 
@@ -45,7 +67,7 @@ class Label(Model):
         ignore_value: Label value for samples that are to be left out.
     """
 
-    paths: tuple[str, ...] = Field(min_length=1)
+    paths: Sources
     classes: dict[Annotated[int, Field(ge=0, le=255)], Annotated[str, Field(pattern=r"^\S+$")]] = Field(min_length=1)
     ignore_value: Annotated[int, Field(ge=0, le=255)] = 255
 
@@ -61,30 +83,72 @@ class ConvertRecipe(Model):
 
     Attributes:
         name: Name in the catalog.
-        paths: SEG-Y files of one survey, in order.
+        paths: SEG-Y files of one survey, in order: paths, URLs or patterns, or mappings for files that differ.
         out: Where the store goes: a path or an fsspec URL, not yet in use.
         kind: ``stack3d``, ``stack2d`` or ``flat``; None infers it.
         variable: Name of the main variable.
         domain: What the sample axis is.
         header_bytes: Header positions, where they are not the standard's.
+        volumes: Files of further volumes on the same grid, by variable name: near, mid and far stacks, or vintages.
         labels: Label volumes by variable name.
         splits: Boxes by split name, each ``inline:100:219`` in axis labels, both ends included, or ``inline:0%:70%``;
             a box along several axes joins their ranges by commas.
-        codec: ``zstd`` with shuffled bytes, or ``none``.
+        codec: ``lz4`` or ``zstd`` over shuffled bits, or ``none``.
+        significant_bits: Samples are rounded to so many, of the 24 that float32 has; None keeps all, and with them the
+            way back to the source byte for byte. 11 loses what float16 would.
         chunk_nbytes: About what an inner chunk should hold; None chooses.
+        shard_nbytes: About what a shard should hold before it is compressed; None chooses.
     """
 
     name: Name
-    paths: tuple[str, ...] = Field(min_length=1)
-    out: str
+    paths: Sources
+    out: Url
     kind: Kind | None = None
     variable: Name = "amplitude"
     domain: Literal["time", "depth"] = "time"
     header_bytes: HeaderBytes = Field(default_factory=HeaderBytes)
+    volumes: dict[Name, Sources] = Field(default_factory=dict)
     labels: dict[Name, Label] = Field(default_factory=dict)
     splits: dict[Name, tuple[str, ...]] = Field(default_factory=dict)
-    codec: Codec = "zstd"
+    codec: CodecName = "lz4"
+    significant_bits: Annotated[int, Field(ge=2, lt=FLOAT32_BITS)] | None = None
     chunk_nbytes: Annotated[int, Field(ge=1024)] | None = None
+    shard_nbytes: Annotated[int, Field(ge=1024)] | None = None
+
+    def sources(self) -> dict[str, Sources]:
+        """Files of each variable: the main one, further volumes, labels."""
+        labels = {name: label.paths for name, label in self.labels.items()}
+        return {self.variable: self.paths} | self.volumes | labels
+
+
+def extended_recipe(entry: Entry, asked: ConvertRecipe) -> ConvertRecipe:
+    """The recipe of a dataset to which files are added.
+
+    Args:
+        entry: The dataset.
+        asked: Files to add after its own, with their header positions; name and place of the new dataset.
+
+    Raises:
+        InputError: If more is asked for, or the dataset was not converted from SEG-Y.
+    """
+    if unheard := sorted(asked.model_fields_set - {"name", "out", "paths", "header_bytes"}):
+        raise InputError(
+            f"--extend takes all but files, their header positions, name and place from {entry.name!r}: leave "
+            f"{', '.join(unheard)} out."
+        )
+    try:
+        recipe = ConvertRecipe.model_validate(entry.recipe)
+    except ValueError:
+        raise InputError(f"{entry.name!r} was not converted from SEG-Y and cannot be extended.") from None
+    if recipe.volumes or recipe.labels:
+        raise InputError(
+            f"{entry.name!r} has several variables, each with files of its own: write the recipe of the extended "
+            "survey, with all files of each, and convert it."
+        )
+    positions = asked.header_bytes if "header_bytes" in asked.model_fields_set else recipe.header_bytes
+    added = (SourceFile(path=file.path, header_bytes=file.header_bytes or positions) for file in asked.paths)
+    changes = {"paths": (*recipe.paths, *added), "name": asked.name, "out": asked.out, "kind": entry.kind}
+    return recipe.model_copy(update=changes)
 
 
 def load_recipe(path: str | Path | None = None, **overrides: Any) -> ConvertRecipe:
@@ -105,9 +169,9 @@ def load_recipe(path: str | Path | None = None, **overrides: Any) -> ConvertReci
     recipe = validated(ConvertRecipe, values, subject=str(path or "the call"), root="recipe")
     if recipe.kind not in {None, Kind.STACK3D, Kind.STACK2D, Kind.FLAT}:
         raise InputError(f"kind {recipe.kind} is not converted yet: use stack3d, stack2d or flat.")
-    names = [recipe.variable, *recipe.labels]
+    names = [recipe.variable, *recipe.volumes, *recipe.labels]
     if taken := sorted(RESERVED_NAMES.intersection(names)):
         raise InputError(f"{', '.join(taken)} cannot name a variable: the store needs the name itself.")
     if len(set(names)) < len(names):
-        raise InputError(f"{recipe.variable!r} is the main variable and a label: give the label another name.")
+        raise InputError(f"{', '.join(names)} are not all different: give each variable a name of its own.")
     return recipe

@@ -1,6 +1,9 @@
-"""What all tests share: where real files are, and a catalog of their own."""
+"""What all tests share: where real files are, a catalog of their own, and an object store on loopback."""
 
+import logging
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,43 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real files at {REAL_DATA}")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """Endpoint of an S3 server of the tests' own, on loopback."""
+    pytest.importorskip("s3fs")
+    moto_server = pytest.importorskip("moto.server")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # else a line for each request
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket_url(object_store: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of an empty bucket; endpoint and credentials are in the environment, which child processes inherit."""
+    from s3fs import S3FileSystem
+
+    for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_S3"))]:
+        monkeypatch.delenv(name)
+    settings = {
+        "AWS_ACCESS_KEY_ID": "test-key",
+        "AWS_SECRET_ACCESS_KEY": "test-secret",
+        "AWS_ENDPOINT_URL": object_store,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()  # an earlier one has its connection and its listings
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    S3FileSystem().mkdir(bucket)
+    return f"s3://{bucket}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -55,7 +55,7 @@ def restore_traces_of(paths: list[Path], *, commands: Commands, folder: Path) ->
     splits = [word for name, text in labels.items() for word in ("--split", f"{name}={split.dim}:{text}")]
     store, run = folder / "own.zarr", folder / "run"
     convert = ("pipeline", "convert", *paths, "--name", "own", "--out", store, "--kind", found["kind"])
-    commands.run("convert, two Dask workers", *convert, "--workers", 2, *splits)
+    commands.run("convert, two Dask threads", *convert, "--workers", 2, *splits)
     commands.run("list the catalog", "data_catalog", "list")
     window = [word for dim, size in split.window.items() for word in ("--set", f"window.{dim}={size}")]
     fit = ("trainer", "fit", RECIPE, "--set", "dataset.name=own", "--set", "window={}", *window, "--out", run)

@@ -25,7 +25,7 @@ def find_salt(commands: Commands, *, folder: Path) -> dict[str, str]:
     splits = [word for name, text in SPLITS.items() for word in ("--split", f"{name}={text}")]
     commands.run("make the survey", "pipeline", "synthesize", HERE / "salt_survey.yaml", "--out", folder)
     convert_s = commands.run(
-        "convert, two Dask workers",
+        "convert, two Dask threads",
         *("pipeline", "convert", amplitude, "--label", f"salt={label}", "--classes", "salt=rock,salt"),
         *("--name", "salt", "--out", store, "--workers", 2, "--memory", "3GiB", *splits),
     )

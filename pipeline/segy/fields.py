@@ -98,19 +98,18 @@ FORMAT_NAMES = {
 """Formats that the standard knows and that are not read yet: named when they are refused."""
 
 
-def read_words(headers: NDArray[np.uint8], field: Field, *, byte_order: str, origin: int = 1) -> NDArray[np.integer]:
+def read_words(headers: NDArray[np.uint8], field: Field, *, byte_order: str) -> NDArray[np.integer]:
     """Takes one word out of each header.
 
     Args:
         headers: uint8 (header, byte).
         field: Which word.
         byte_order: ``big`` or ``little``.
-        origin: Position, from 1, of the headers' first byte, in the numbering of the field.
 
     Returns:
         Native integers (header).
     """
-    first = field.first_byte - origin
+    first = field.first_byte - 1
     columns = np.ascontiguousarray(headers[:, first : first + field.nbytes])
     stored = np.dtype(field.dtype).newbyteorder(">" if byte_order == "big" else "<")
     return columns.view(stored)[:, 0].astype(field.dtype)

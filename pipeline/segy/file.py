@@ -24,7 +24,7 @@ from pipeline.segy.fields import (
     SampleFormat,
     read_words,
 )
-from pipeline.segy.read import file_nbytes, read_bytes
+from pipeline.segy.read import read_bytes
 
 MAX_EXTENDED_TEXT_HEADERS = 1024
 
@@ -84,16 +84,16 @@ class _Layout:
     rest_nbytes: int
 
 
-def open_segy(url: str) -> SegyFile:
+def open_segy(url: str, nbytes: int) -> SegyFile:
     """Reads the file header and the first trace header.
 
     Args:
         url: Path or fsspec URL.
+        nbytes: Size of the file.
 
     Raises:
         InputError: If it is missing, empty, not SEG-Y, of a sample format that is not read, or truncated.
     """
-    nbytes = file_nbytes(url)
     if nbytes < FILE_HEADER_NBYTES + TRACE_HEADER_NBYTES:
         raise InputError(
             f"{url} has {nbytes} bytes; a SEG-Y file has 3600 bytes of file header and at least one trace: "

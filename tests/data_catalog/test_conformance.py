@@ -124,6 +124,44 @@ def test_a_store_that_differs(make_entry: Callable[..., Entry], path: str, chang
     assert (f"store/{path}", code) in [(problem.place, problem.code) for problem in found]
 
 
+OPTIONAL = {
+    "amplitude/histogram": ("uint32", (2, 2, 2, 2048)),
+    "amplitude/rounding_error": ("float64", (2, 2, 2)),
+    "amplitude/crc32c": ("uint32", (2, 2, 2)),
+    "amplitude/is_fill": ("bool", (2, 2, 2)),
+    "salt/crc32c": ("uint32", (2, 2, 2)),
+    "salt/is_fill": ("bool", (2, 2, 2)),
+}
+"""What a manifest may hold besides, by section 3 of SPEC.md, for chunk grids of (2, 2, 2)."""
+
+
+def test_a_manifest_may_hold_more(make_entry: Callable[..., Entry]) -> None:
+    entry = make_entry()
+    for path, (dtype, shape) in OPTIONAL.items():
+        write_manifest_array(entry, path, dtype, shape)
+    assert check_store(entry) == []
+
+
+@pytest.mark.parametrize("path", OPTIONAL)
+@pytest.mark.parametrize("wrong", ["dtype", "shape"])
+def test_what_a_manifest_holds_besides_is_judged_too(make_entry: Callable[..., Entry], path: str, wrong: str) -> None:
+    entry = make_entry()
+    dtype, shape = OPTIONAL[path]
+    write_manifest_array(entry, path, "int8" if wrong == "dtype" else dtype, shape[1:] if wrong == "shape" else shape)
+    found = check_store(entry)
+    assert [(problem.place, problem.code) for problem in found] == [(f"store/manifest/{path}", "manifest-differs")]
+
+
+def write_manifest_array(entry: Entry, path: str, dtype: str, shape: tuple[int, ...]) -> None:
+    document = json.loads(Path(entry.url, "manifest/amplitude/count/zarr.json").read_text())
+    grid = {"name": "regular", "configuration": {"chunk_shape": shape}}
+    folder = Path(entry.url, "manifest", path)
+    folder.mkdir(parents=True)
+    (folder / "zarr.json").write_text(
+        json.dumps(document | {"shape": shape, "data_type": dtype, "dimension_names": [], "chunk_grid": grid})
+    )
+
+
 def test_every_problem_is_listed_with_its_place(entry_values: dict[str, Any]) -> None:
     put("main_variable", "velocity")(entry_values)
     put("variables", "salt", "ignore_value", None)(entry_values)

@@ -82,7 +82,7 @@ def test_a_file_that_cannot_be_used(
     [
         (["--name", "x"], "recipe.out: Field required"),
         (["--name", "a/b", "--out", "OUT"], "recipe.name: String should match pattern"),
-        (["--name", "x", "--out", "/dev/null/x"], "cannot be written"),
+        (["--name", "x", "--out", "/dev/null/x"], "/dev/null/x cannot be read or written"),
         (["--name", "x", "--out", "FULL"], "already in use"),
         (["--name", "x", "--out", "OUT", "--catalog", "/dev/null/catalog"], "catalog folder /dev/null/catalog"),
         (["--name", "x", "--out", "OUT", "--split", "train=depth:1:2"], "DIM one of inline, crossline, time"),
@@ -158,9 +158,24 @@ def test_an_export_replaces_a_file_only_when_told_and_a_source_never(run: Run, m
     assert "say --overwrite" in errors
     assert run("export", "x", "--out", other, "--overwrite")[0] == 0
     assert other.read_bytes() == path.read_bytes()
-    status, errors = run("export", "x", "--out", path, "--overwrite")
-    assert status == 2
-    assert "is a source of 'x', which is never replaced" in errors
+    content = path.read_bytes()
+    (tmp_path / "link.sgy").symlink_to(path)
+    for same in (path, tmp_path / "x.zarr" / ".." / path.name, tmp_path / "link.sgy"):
+        status, errors = run("export", "x", "--out", same, "--overwrite")
+        assert status == 2
+        assert "is a source of 'x', which is never replaced" in errors
+        assert path.read_bytes() == content
+
+
+def test_an_export_of_a_dataset_that_lost_traces(run: Run, make_segy, tmp_path: Path) -> None:
+    run("convert", make_segy().path, "--name", "x", "--out", tmp_path / "x.zarr")
+    for lost in (tmp_path / "x.zarr/trace_number/c").rglob("*"):
+        if lost.is_file():
+            lost.unlink()
+    status, errors = run("export", "x", "--out", tmp_path / "out.sgy")
+    assert status == 1
+    assert "parts of it were lost" in errors
+    assert not (tmp_path / "out.sgy").exists()
 
 
 def test_a_file_named_twice(run: Run, make_segy, tmp_path: Path) -> None:
@@ -188,19 +203,26 @@ def test_junk_where_revision_1_has_its_text_header_count(run: Run, make_segy, tm
     assert Catalog().read("x").kind == "stack3d"
 
 
-def test_ending_a_conversion_removes_what_it_wrote(make_segy, catalog_folder: Path, tmp_path: Path) -> None:
+def test_a_conversion_that_is_ended_says_how_to_discard_it(make_segy, catalog_folder: Path, tmp_path: Path) -> None:
     volume = np.random.default_rng(0).normal(size=(60, 200, 400)).astype(np.float32)
     target = tmp_path / "x.zarr"
     command = [sys.executable, "-m", "pipeline", "convert", str(make_segy(volume=volume).path)]
     options = ["--name", "x", "--out", str(target), "--scheduler", "threads", "--workers", "1"]
-    process = subprocess.Popen(command + options, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command + options, stderr=subprocess.PIPE, text=True)
     while not (target / "amplitude").exists():
         assert process.poll() is None
         time.sleep(0.01)
     process.terminate()
-    assert process.wait(60) == 128 + 15
-    assert not target.exists()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + 15
+    assert "Traceback" not in errors
     assert Catalog().names() == []
+    assert Catalog().unfinished_names() == ["x"]
+    assert "shards are kept: the same command goes on from there" in errors
+    assert "`python -m data_catalog remove x` discards them" in errors
+    subprocess.run([sys.executable, "-m", "data_catalog", "remove", "x", "--yes"], check=True, capture_output=True)
+    assert not target.exists()
+    assert Catalog().unfinished_names() == []
 
 
 def test_a_name_that_is_taken(run: Run, make_segy, tmp_path: Path) -> None:

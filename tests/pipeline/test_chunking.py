@@ -4,10 +4,10 @@ from math import prod
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.chunking import CHUNK_NBYTES, SHARD_NBYTES, ChunkPlan, plan_chunks
+from pipeline.plan.chunking import CHUNK_NBYTES, SHARD_NBYTES, ChunkPlan, plan_chunks
 
 shapes = st.one_of(
     st.tuples(st.integers(1, 400), st.integers(1, 400), st.integers(1, 2000)),
@@ -29,6 +29,7 @@ def test_known_plans(shape: tuple[int, ...], chunk_shape: tuple[int, ...], shard
     assert plan_chunks(shape) == ChunkPlan(shape, chunk_shape, shard_shape)
 
 
+@settings(deadline=None)
 @given(shapes)
 def test_shards_cover_every_trace_once_and_are_whole_chunks(shape: tuple[int, ...]) -> None:
     plan = plan_chunks(shape)
@@ -43,6 +44,7 @@ def test_shards_cover_every_trace_once_and_are_whole_chunks(shape: tuple[int, ..
     assert plan.shard_shape[-1] >= shape[-1]
 
 
+@settings(deadline=None)
 @given(shapes)
 def test_sizes_stay_within_bounds(shape: tuple[int, ...]) -> None:
     plan = plan_chunks(shape)
@@ -50,6 +52,7 @@ def test_sizes_stay_within_bounds(shape: tuple[int, ...]) -> None:
     assert prod(plan.shard_shape) * 4 <= max(SHARD_NBYTES[1], prod(plan.chunk_shape) * plan.chunk_grid[-1] * 4)
 
 
+@settings(deadline=None)
 @given(shapes)
 def test_padding_is_below_one_sample_a_chunk_along_each_dimension(shape: tuple[int, ...]) -> None:
     plan = plan_chunks(shape)
@@ -57,10 +60,40 @@ def test_padding_is_below_one_sample_a_chunk_along_each_dimension(shape: tuple[i
         assert chunk * count - size < count
 
 
+@settings(deadline=None)
 @given(shapes)
-def test_chunks_of_a_block_cover_it(shape: tuple[int, ...]) -> None:
+def test_columns_hold_each_cell_of_a_shard_once(shape: tuple[int, ...]) -> None:
     plan = plan_chunks(shape)
-    block = np.zeros([part.stop - part.start for part in plan.trace_slices(plan.shards()[-1])] + [shape[-1]], int)
-    for _, part in plan.chunk_slices(block.shape):
-        block[part] += 1
-    assert (block == 1).all()
+    for shard in (next(plan.shards()), tuple(count - 1 for count in plan.shard_grid)):
+        held = np.zeros(plan.trace_shard_shape, int)
+        indices = []
+        for index, where in plan.columns(shard):
+            assert held[where].shape == plan.chunk_shape[:-1]  # whole chunks, also beyond the array's edge
+            held[where] += 1
+            indices.append(index)
+        inside = tuple(slice(0, part.stop - part.start) for part in plan.trace_slices(shard))
+        assert (held[inside] == 1).all()
+        assert held.max() == 1
+        # One column for each of the shard's chunks on the grid of all of them, in storage order.
+        along_traces = plan.manifest_slices(shard)[:-1]
+        assert indices == list(np.ndindex(*(part.stop - part.start for part in along_traces)))
+
+
+@settings(deadline=None)
+@given(shapes)
+def test_the_grid_of_shards_is_that_of_the_stored_objects(shape: tuple[int, ...]) -> None:
+    plan = plan_chunks(shape)
+    assert plan.shard_count == len(list(plan.shards())) == prod(plan.shard_grid)
+    for size, length, count in zip(shape, plan.trace_shard_shape, plan.shard_grid, strict=False):
+        assert (count - 1) * length < size <= count * length
+    assert plan.manifest_slices(tuple(count - 1 for count in plan.shard_grid))[-1] == slice(0, plan.chunk_grid[-1])
+
+
+@settings(deadline=None)
+@given(shapes, st.integers(2**12, 2**26), st.integers(2**14, 2**28))
+def test_sizes_that_are_asked_for_are_about_kept(shape: tuple[int, ...], chunk_nbytes: int, shard_nbytes: int) -> None:
+    plan = plan_chunks(shape, chunk_nbytes=chunk_nbytes, shard_nbytes=shard_nbytes)
+    chunk = prod(plan.chunk_shape) * 4
+    column = prod(plan.chunk_shape[:-1]) * plan.shard_shape[-1] * 4
+    assert chunk <= 2 * chunk_nbytes
+    assert column <= prod(plan.shard_shape) * 4 <= max(column, shard_nbytes)

@@ -18,9 +18,9 @@ from distributed import Client
 
 from data_catalog import Catalog, InputError, Kind, Role, check_store
 from pipeline.convert import convert
-from pipeline.engine import dask_client
 from pipeline.export import export
 from pipeline.recipe import load_recipe
+from pipeline.work.cluster import PROCESSES, dask_client
 
 CLASSES = {0: "sediment", 1: "salt"}
 
@@ -142,7 +142,7 @@ def test_a_label_on_another_grid_is_refused(make_segy, client: Client, catalog_f
     assert not (tmp_path / "x.zarr").exists()
 
 
-def test_a_failure_with_other_tasks_at_work_leaves_nothing(make_segy, catalog_folder: Path, tmp_path: Path) -> None:
+def test_a_failure_with_other_tasks_at_work_can_be_discarded(make_segy, catalog_folder: Path, tmp_path: Path) -> None:
     shape = (120, 100, 300)
     made = make_segy("data.sgy", volume=np.random.default_rng(0).normal(size=shape).astype(np.float32))
     wrong = np.zeros(shape, np.float32)
@@ -151,10 +151,13 @@ def test_a_failure_with_other_tasks_at_work_leaves_nothing(make_segy, catalog_fo
     labels = {"salt": {"paths": (str(label.path),), "classes": CLASSES}}
     recipe = load_recipe(name="x", paths=(str(made.path),), out=str(tmp_path / "x.zarr"), labels=labels)
     with (
-        dask_client(scheduler=None, workers=2, memory="1GiB") as cluster_client,
+        dask_client(scheduler=PROCESSES, workers=2, memory="1GiB") as cluster_client,
         pytest.raises(InputError, match="label 'salt' holds 7"),
     ):
         convert(recipe, client=cluster_client, catalog=Catalog())
+    assert Catalog().names() == []
+    if Catalog().unfinished("x"):  # shards that were complete by then are kept for another call
+        Catalog().remove("x")
     assert not (tmp_path / "x.zarr").exists()
 
 
@@ -217,7 +220,7 @@ def test_a_local_cluster_writes_the_same(make_segy, client: Client, catalog_fold
         if name == "threads":
             convert(recipe, client=client, catalog=Catalog())
         else:
-            with dask_client(scheduler=None, workers=2, memory="1GiB") as cluster_client:
+            with dask_client(scheduler=PROCESSES, workers=2, memory="1GiB") as cluster_client:
                 convert(recipe, client=cluster_client, catalog=Catalog())
         root = tmp_path / f"{name}.zarr"
         stores.append({path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()})

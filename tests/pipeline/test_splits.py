@@ -1,15 +1,14 @@
 """Splits in labels and in shares of an axis."""
 
-import numpy as np
 import pytest
 
 from data_catalog import InputError
-from pipeline.geometry import Axis
-from pipeline.splits import split_boxes
+from pipeline.plan.splits import split_boxes
+from pipeline.survey.axis import Axis, SampleAxis
 
 AXES = (
-    Axis("inline", np.arange(100, 200, 2), "inline number"),
-    Axis("time", np.arange(0, 400.0, 4.0), "time", "ms"),
+    Axis(name="inline", first=100, step=2, size=50, long_name="inline number"),
+    SampleAxis(name="time", first=0.0, interval_us=4000, size=100, long_name="time", units="ms"),
 )
 
 
@@ -25,6 +24,12 @@ AXES = (
 )
 def test_ranges(text: str, box: dict[str, tuple[int, int]]) -> None:
     assert split_boxes({"train": (text,)}, AXES) == {"train": (box,)}
+
+
+def test_ranges_of_an_axis_that_no_memory_holds() -> None:
+    axes = (Axis(name="trace", first=0, size=10**12, long_name="trace"), AXES[1])
+    boxes = split_boxes({"train": ("trace:5:800000000000",)}, axes)
+    assert boxes == {"train": ({"trace": (5, 800_000_000_001)},)}
 
 
 def test_a_split_may_have_several_boxes() -> None:

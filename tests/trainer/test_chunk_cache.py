@@ -77,8 +77,7 @@ def test_a_damaged_chunk_is_named_to_all_who_wait_for_it(tmp_path):
     array = zarr.create_array(store=str(tmp_path / "a.zarr"), data=np.ones((16, 16), np.float32), chunks=(8, 8))
     (tmp_path / "a.zarr/c/0/1").write_bytes(b"not zstd")
     cache = ChunkCache({"amplitude": array}, budget_nbytes=10**6)
-    with pytest.raises(InputError, match=r"chunk \(0, 1\) of .*a.zarr cannot be read") as refusal:
+    with pytest.raises(InputError, match=r"chunk \(0, 1\) of .*a.zarr cannot be read"):
         cache.read("amplitude", box=((0, 8), (0, 16)))
-    assert "pipeline verify" not in str(refusal.value), "there is no such command"
     assert cache.resident_nbytes == 8 * 8 * 4, "the good chunk alone"
     np.testing.assert_array_equal(cache.read("amplitude", box=((8, 16), (0, 16))), 1)

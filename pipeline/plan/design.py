@@ -1,0 +1,289 @@
+"""What a store will hold, decided from headers alone: axes, coordinates, chunks, and where each trace comes from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from distributed import Client
+
+from data_catalog import InputError, Kind, layout
+from data_catalog.schema import Model, Name
+from pipeline.plan.chunking import ChunkPlan
+from pipeline.plan.costs import plan_chunks_for
+from pipeline.recipe import ConvertRecipe, Label
+from pipeline.storage.codec import CodecName
+from pipeline.storage.new_objects import is_streamed
+from pipeline.storage.rounding import FLOAT32_BITS
+from pipeline.survey.axis import Axis, SampleAxis
+from pipeline.survey.coordinates import TraceCoordinate, sample_axis, trace_coordinates
+from pipeline.survey.files import Survey
+from pipeline.survey.geometry import LEAST_FILL, Geometry, flat, resolve_geometry, stack3d
+from pipeline.survey.header_words import HeaderSummary
+from pipeline.survey.order import AsInFile, Indexed, LineByLine, Order, sample_headers
+from pipeline.survey.scan import scan
+from pipeline.survey.trace_index import TraceIndex
+from pipeline.work.memory import WorkerMemory
+
+
+class VolumeDesign(Model):
+    """One variable that is made from SEG-Y files.
+
+    Attributes:
+        name: Of the variable.
+        order: Where its traces lie in its files.
+        label: What its samples mean, where they are classes.
+        is_main: Whether the grid, the coordinates and ``live`` are its own.
+    """
+
+    name: Name
+    order: Order
+    label: Label | None = None
+    is_main: bool = False
+
+    @property
+    def key(self) -> str | None:
+        """Names its headers and trace numbers in the store: None for the main variable."""
+        return None if self.is_main else self.name
+
+
+class StoreDesign(Model):
+    """Everything that decides the arrays of a store.
+
+    Attributes:
+        kind: What the dimensions mean.
+        axes: Trace axes.
+        samples: The sample axis.
+        coordinates: Values for each trace.
+        chunks: Chunks and shards.
+        volumes: Variables made from files, the main one first.
+        trace_header_nbytes: Bytes of a trace header.
+        codec: How chunks are compressed.
+        significant_bits: What samples are rounded to; None keeps them as they are.
+        warnings: What was odd in the files, and how it was decided.
+    """
+
+    kind: Kind
+    axes: tuple[Axis, ...]
+    samples: SampleAxis
+    coordinates: tuple[TraceCoordinate, ...]
+    chunks: ChunkPlan
+    volumes: tuple[VolumeDesign, ...]
+    trace_header_nbytes: int
+    codec: CodecName
+    significant_bits: int | None
+    warnings: tuple[str, ...]
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Dimension names of the variables."""
+        return (*(axis.name for axis in self.axes), self.samples.name)
+
+    @property
+    def all_axes(self) -> tuple[Axis | SampleAxis, ...]:
+        """Axes of the variables, slowest first."""
+        return (*self.axes, self.samples)
+
+    @property
+    def dropped_bits(self) -> int:
+        """Significant bits that samples are rounded off by."""
+        return 0 if self.significant_bits is None else FLOAT32_BITS - self.significant_bits
+
+    def manifest_arrays(self, volume: VolumeDesign) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Data type of each manifest array of a volume, and its shape beyond the chunk grid."""
+        return layout.manifest_arrays(is_label=volume.label is not None, is_rounded=self.significant_bits is not None)
+
+    @property
+    def main(self) -> VolumeDesign:
+        """The volume whose grid this is."""
+        return self.volumes[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """What is known of a survey's trace headers before its samples are read.
+
+    Attributes:
+        summary: Of all traces, or of a sample.
+        first: Words of the first trace.
+        order: Line by line, as a sample proposes, or as in the file, as was asked for; None where it is not known.
+        index: Of all headers; None where a sample does.
+    """
+
+    summary: HeaderSummary
+    first: dict[str, int]
+    order: LineByLine | AsInFile | None
+    index: TraceIndex | None
+
+
+HeaderScan = Literal["sample", "full"]
+"""Whether a sparse sample of headers may stand for all of them until their samples are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where headers are read, and where what is found out about them is put.
+
+    Attributes:
+        client: Runs the work.
+        index: Folder of trace indices, which are kept.
+        scratch: Folder for what is sorted, which is not.
+        memory: What workers have.
+    """
+
+    client: Client
+    index: str
+    scratch: str
+    memory: WorkerMemory
+
+
+def design_store(
+    recipe: ConvertRecipe,
+    surveys: dict[str, Survey],
+    *,
+    header_scan: HeaderScan,
+    workplace: Workplace,
+    earlier: ChunkPlan | None = None,
+) -> StoreDesign:
+    """Lays the store out.
+
+    Args:
+        recipe: What to make.
+        surveys: The files of each variable, opened.
+        header_scan: Whether a sample of the headers may do.
+        workplace: Where headers are read.
+        earlier: Chunks and shards of an earlier design of the same store, whose shapes are kept.
+
+    Raises:
+        InputError: If the traces do not make the kind asked for, or a volume does not fit the main one.
+    """
+    _check_samples(recipe, surveys)
+    headers = _read_headers(recipe, surveys, header_scan, workplace)
+    survey, main = surveys[recipe.variable], headers[recipe.variable]
+    geometry = _geometry(recipe, survey, main, workplace)
+    samples = sample_axis(survey.files[0], main.first, domain=recipe.domain)
+    volumes = tuple(
+        VolumeDesign(
+            name=name,
+            order=_order(name, recipe, surveys, geometry, headers[name]),
+            label=recipe.labels.get(name),
+            is_main=name == recipe.variable,
+        )
+        for name in surveys
+    )
+    oddities = [f"{file.url}: {oddity}" for each in surveys.values() for file in each.files for oddity in file.oddities]
+    return StoreDesign(
+        kind=geometry.kind,
+        axes=geometry.axes,
+        samples=samples,
+        coordinates=trace_coordinates(main.summary, main.first, feet=survey.files[0].feet),
+        chunks=_chunks(recipe, (*geometry.shape, samples.size), survey, earlier, workplace.memory),
+        volumes=volumes,
+        trace_header_nbytes=survey.files[0].trace_header_nbytes,
+        codec=recipe.codec,
+        significant_bits=recipe.significant_bits,
+        warnings=(
+            *oddities,
+            *_other_starts(recipe, surveys, headers, samples),
+            *_rounding(recipe),
+            *(geometry.reasons if geometry.kind is Kind.FLAT else ()),
+        ),
+    )
+
+
+def _read_headers(
+    recipe: ConvertRecipe, surveys: dict[str, Survey], header_scan: HeaderScan, workplace: Workplace
+) -> dict[str, Headers]:
+    if header_scan == "sample":
+        sampled = {name: sample_headers(survey) for name, survey in surveys.items()}
+        if recipe.kind is Kind.FLAT:
+            return {name: Headers(sample.summary, sample.first, AsInFile(), None) for name, sample in sampled.items()}
+        orders = {name: sample.order for name, sample in sampled.items()}
+        if recipe.kind in {None, Kind.STACK3D} and _make_one_grid(surveys, orders):
+            return {name: Headers(sample.summary, sample.first, sample.order, None) for name, sample in sampled.items()}
+    indices = {name: scan(survey, keep=workplace.index, client=workplace.client) for name, survey in surveys.items()}
+    return {name: Headers(index.summary, index.first, None, index) for name, index in indices.items()}
+
+
+def _make_one_grid(surveys: dict[str, Survey], orders: dict[str, LineByLine | None]) -> bool:
+    """Whether the orders that samples propose make a grid, the same one for all variables."""
+    shapes = []
+    for name, order in orders.items():
+        if order is None:
+            return False
+        ranges = order.ranges()
+        sizes = [found.size for found in ranges.values()]
+        if min(sizes) < 2 or surveys[name].trace_count < LEAST_FILL * prod(sizes):
+            return False
+        shapes.append((ranges, surveys[name].trace_count == prod(sizes)))
+    (first_ranges, is_full), others = shapes[0], shapes[1:]
+    return not others or (is_full and all(ranges == first_ranges and full for ranges, full in others))
+
+
+def _geometry(recipe: ConvertRecipe, survey: Survey, headers: Headers, workplace: Workplace) -> Geometry:
+    if headers.index is not None:
+        return resolve_geometry(headers.index, kind=recipe.kind, scratch=workplace.scratch, client=workplace.client)
+    if isinstance(headers.order, LineByLine):
+        ranges = headers.order.ranges()
+        return stack3d(ranges["inline"], ranges["crossline"], trace_count=survey.trace_count)
+    return flat(survey.trace_count)
+
+
+def _order(name: str, recipe: ConvertRecipe, surveys: dict[str, Survey], geometry: Geometry, headers: Headers) -> Order:
+    if geometry.kind is Kind.STACK3D:
+        return headers.order or Indexed()
+    expected, found = surveys[recipe.variable].trace_count, surveys[name].trace_count
+    if expected != found:
+        raise does_not_fit(name, surveys[name], f"expected {expected} traces as in the main survey, found {found}")
+    return AsInFile()
+
+
+def _check_samples(recipe: ConvertRecipe, surveys: dict[str, Survey]) -> None:
+    main = surveys[recipe.variable].files[0]
+    for name, survey in surveys.items():
+        is_label = name in recipe.labels
+        for field in ("sample_count",) if is_label else ("sample_count", "sample_interval_us", "trace_header_nbytes"):
+            expected, found = getattr(main, field), getattr(survey.files[0], field)
+            if expected != found:
+                reason = f"its {field.replace('_', ' ')} is {found}, and the survey's is {expected}"
+                raise does_not_fit(name, survey, reason)
+
+
+def does_not_fit(name: str, survey: Survey, reason: str) -> InputError:
+    """Says that a volume and the main one do not share a grid."""
+    files = ", ".join(file.url for file in survey.files)
+    return InputError(f"{name!r} ({files}) does not lie on the survey's grid: {reason}.")
+
+
+def _other_starts(
+    recipe: ConvertRecipe, surveys: dict[str, Survey], headers: dict[str, Headers], samples: SampleAxis
+) -> Iterator[str]:
+    """Volumes whose first samples are not at the main one's time or depth, if headers are to be believed."""
+    for name in recipe.volumes:
+        own = sample_axis(surveys[name].files[0], headers[name].first, domain=recipe.domain)
+        if own.first != samples.first:
+            yield (
+                f"{name} begins at {own.first:g} {own.units} by its first trace header, and {recipe.variable} at "
+                f"{samples.first:g}: they are taken to begin together"
+            )
+
+
+def _rounding(recipe: ConvertRecipe) -> tuple[str, ...]:
+    if recipe.significant_bits is None:
+        return ()
+    return (f"samples are rounded to {recipe.significant_bits} significant bits, and are exported so",)
+
+
+def _chunks(
+    recipe: ConvertRecipe, shape: tuple[int, ...], survey: Survey, earlier: ChunkPlan | None, memory: WorkerMemory
+) -> ChunkPlan:
+    if earlier is not None and len(earlier.shape) == len(shape):
+        return ChunkPlan(shape, earlier.chunk_shape, earlier.shard_shape)
+    return plan_chunks_for(
+        shape,
+        trace_nbytes=survey.trace_nbytes,
+        memory=memory,
+        chunk_nbytes=recipe.chunk_nbytes,
+        shard_nbytes=recipe.shard_nbytes,
+        is_streamed=is_streamed(recipe.out),
+    )

@@ -1,0 +1,1 @@
+"""One task, one shard: traces read, decoded, counted, encoded, and written."""

@@ -1,0 +1,114 @@
+"""What one task writes: an object for each array, of chunks or of what there is one of for each trace, and its time."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.plan.design import StoreDesign
+from pipeline.shards.reuse import hand_over
+from pipeline.storage.codec import Codec, ShardEncoder, checksum
+from pipeline.storage.new_objects import NewObject, NewObjects, Part
+from pipeline.storage.objects import remove_object
+from pipeline.store.ledger import STAGES, Shard
+from pipeline.store.template import codec_of, object_url
+
+
+class ShardOutput:
+    """The objects of one shard, which get their names all together.
+
+    Attributes:
+        seconds: Spent so far, by stage.
+        stored_nbytes: Written so far.
+    """
+
+    def __init__(self, objects: NewObjects, url: str, design: StoreDesign, shard: Shard, *, replaces: bool) -> None:
+        """Begins with nothing.
+
+        Args:
+            objects: What they are made with.
+            url: The store.
+            design: What it holds.
+            shard: Index on the trace dimensions.
+            replaces: Whether objects of an earlier attempt may have their names.
+        """
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self.stored_nbytes = 0
+        self._url = url
+        self._design = design
+        self._shard = shard
+        self._replaces = replaces
+        self._objects = objects
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Counts time as that of a stage."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - begun
+
+    @contextmanager
+    def shard_of(self, path: str) -> Iterator[ShardEncoder]:
+        """This shard of an array that is cut up into inner chunks."""
+        with self._object(path, (*self._shard, 0)) as new:
+            encoder = ShardEncoder(self._design.chunks.chunks_per_shard, lambda part: self._append(new, part))
+            yield encoder
+            encoder.finish()
+
+    def add(self, encoder: ShardEncoder, codec: Codec, index: tuple[int, ...], block: NDArray[Any]) -> int:
+        """Encodes a chunk and writes it; returns its checksum."""
+        with self.timed("encode"):
+            content = codec.encode(block)
+            found = checksum(content)
+        encoder.add(index, content)
+        return found
+
+    def write_per_trace(self, path: str, values: NDArray[Any], *, fill: float) -> None:
+        """Writes what there is one of for each trace: one chunk, padded beyond the array's edge."""
+        shape = (*self._design.chunks.trace_shard_shape, *values.shape[len(self._shard) :])
+        if any(found > whole for found, whole in zip(values.shape, shape, strict=True)):
+            raise RuntimeError(f"{path}: a block of {values.shape} is more than one chunk of {shape}")
+        whole = values
+        if values.shape != shape:
+            whole = np.full(shape, fill, values.dtype)
+            whole[tuple(slice(0, size) for size in values.shape)] = values
+        is_fill = bool(np.isnan(values).all() if fill != fill else (values == fill).all())
+        extra = (0,) * (len(shape) - len(self._shard))
+        with self._object(path, (*self._shard, *extra)) as new:
+            if not is_fill:
+                with self.timed("encode"):
+                    content = codec_of(self._design, str(values.dtype)).encode(np.ascontiguousarray(whole))
+                self._append(new, content)
+
+    def take_over(self, path: str, source: str, *, extra_dims: int) -> int:
+        """Makes an object of another store that of this shard of an array; returns its bytes, 0 where there is none."""
+        with self.timed("write"):
+            nbytes = hand_over(source, object_url(self._url, path, (*self._shard, *(0,) * extra_dims)), self._objects)
+        self.stored_nbytes += nbytes
+        return nbytes
+
+    def publish(self) -> None:
+        """Gives everything that was written its name."""
+        with self.timed("write"):
+            self._objects.publish()
+
+    @contextmanager
+    def _object(self, path: str, index: tuple[int, ...]) -> Iterator[NewObject]:
+        """One object of an array; where all is fill value there is none, nor may an earlier one stay."""
+        target = object_url(self._url, path, index)
+        new = self._objects.create(target)
+        yield new
+        with self.timed("write"):
+            new.complete()
+            if not new.nbytes and self._replaces:
+                remove_object(target)
+        self.stored_nbytes += new.nbytes
+
+    def _append(self, new: NewObject, part: Part) -> None:
+        with self.timed("write"):
+            new.append(part)

@@ -1,0 +1,417 @@
+"""One task, one shard: read its traces, decode and encode them chunk by chunk, and enter it in the ledger."""
+
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from data_catalog import InputError, layout
+from pipeline.plan.chunking import SAMPLE_NBYTES
+from pipeline.plan.costs import Reads
+from pipeline.plan.design import StoreDesign, VolumeDesign
+from pipeline.recipe import Label
+from pipeline.segy.samples import StoredTraces
+from pipeline.shards.buffers import Buffers, lent_buffers
+from pipeline.shards.column import Column, decode_column
+from pipeline.shards.output import ShardOutput
+from pipeline.shards.reuse import Predecessor
+from pipeline.shards.statistics import class_counts
+from pipeline.shards.trace_heaps import OtherTraces, TraceHeaps
+from pipeline.storage.codec import ShardEncoder
+from pipeline.storage.new_objects import NewObjects
+from pipeline.store.ledger import Arrays, Ledger, Shard, ShardRecord
+from pipeline.store.template import CLASS, FLOAT, WORD, codec_of
+from pipeline.survey.files import Survey
+from pipeline.survey.header_words import HeaderSummary, HeaderWords, summarise
+from pipeline.survey.order import NO_TRACE, Indexed
+from pipeline.work.attempt import give_up_thread
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """What every shard's task needs: a few names and numbers, nothing survey-sized.
+
+    Attributes:
+        url: The store, with its template in place.
+        design: What it holds.
+        surveys: Files of each variable.
+        fingerprint: Digest of everything that all shards depend on.
+        reads: How the traces of each variable are read.
+        heaps: Traces that were sorted by shard, by variable.
+        predecessor: A dataset whose shards are taken over where they hold the same traces.
+        is_second_design: Whether objects of an earlier design may be there, also where no record tells of them.
+    """
+
+    url: str
+    design: StoreDesign
+    surveys: dict[str, Survey]
+    fingerprint: str
+    reads: dict[str, Reads]
+    heaps: dict[str, TraceHeaps]
+    predecessor: Predecessor | None = None
+    is_second_design: bool = False
+
+    @property
+    def unfinished(self) -> str:
+        """Where objects are written before they get their names.
+
+        A worker that was frozen, and goes on when something else is being made there, does not find its own folder.
+        """
+        return f"{self.url}/{layout.UNFINISHED_OBJECTS}/{self.fingerprint}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """How one shard went.
+
+    Attributes:
+        record: What the ledger now says; None if a trace was not where it had been predicted, and nothing was written.
+        disagreement: That trace, in a sentence.
+        was_complete: Whether it was found complete, and left as it is.
+    """
+
+    record: ShardRecord | None
+    disagreement: str | None = None
+    was_complete: bool = False
+
+
+class _Disagreement(Exception):  # noqa: N818 (no error: a prediction that did not hold)
+    """A trace header does not say what was predicted."""
+
+
+def write_shard(job: ShardJob, shard: Shard) -> ShardReport:
+    """Writes one shard of every array, whole; running it again writes the same.
+
+    Args:
+        job: What all shards share.
+        shard: Index on the trace dimensions.
+
+    Raises:
+        InputError: If a source changed, or a label holds what is not a class.
+        OSError: If a source cannot be read or the store cannot be written.
+    """
+    ledger = Ledger(job.url)
+    numbers = {volume.name: _trace_numbers(job, volume, shard) for volume in job.design.volumes}
+    fingerprint = _fingerprint(job, numbers)
+    earlier = ledger.record(shard)
+    if earlier is not None and earlier.fingerprint == fingerprint:
+        return ShardReport(earlier, was_complete=True)
+    with NewObjects(unfinished=job.unfinished) as objects:
+        replaces = earlier is not None or job.is_second_design
+        output = ShardOutput(objects, job.url, job.design, shard, replaces=replaces)
+        try:
+            with lent_buffers() as buffers:
+                writer = _ShardWriter(job, shard, output, buffers)
+                if not (job.predecessor and writer.take_over(job.predecessor, numbers)):
+                    for volume in job.design.volumes:
+                        writer.write_volume(volume, numbers[volume.name])
+        except _Disagreement as error:
+            return ShardReport(None, disagreement=str(error))
+        give_up_thread()  # the disk has some of the shard still to take: the next one is begun meanwhile
+        output.publish()
+    record = ShardRecord(
+        shard=shard,
+        fingerprint=fingerprint,
+        source_nbytes=writer.source_nbytes,
+        stored_nbytes=output.stored_nbytes,
+        seconds=output.seconds,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        headers=writer.headers,
+    )
+    ledger.complete(record, writer.manifest)
+    return ShardReport(record)
+
+
+def _trace_numbers(job: ShardJob, volume: VolumeDesign, shard: Shard) -> NDArray[np.int64]:
+    where = job.design.chunks.trace_slices(shard)
+    if isinstance(volume.order, Indexed):
+        array = zarr.open_array(f"{job.url}/{layout.trace_number_path(volume.key)}", mode="r")
+        return np.asarray(array[where])
+    labels = (axis.labels(part.start, part.stop) for axis, part in zip(job.design.axes, where, strict=True))
+    return volume.order.trace_numbers(tuple(labels))
+
+
+def _fingerprint(job: ShardJob, numbers: dict[str, NDArray[np.int64]]) -> str:
+    digest = hashlib.sha256(job.fingerprint.encode())
+    for name, block in numbers.items():
+        digest.update(f"{name} {block.shape}".encode())
+        digest.update(np.ascontiguousarray(block, "<i8").data)
+    return digest.hexdigest()
+
+
+class _ShardWriter:
+    """Writes the parts of one shard, and gathers what is to be said of it."""
+
+    def __init__(self, job: ShardJob, shard: Shard, output: ShardOutput, buffers: Buffers) -> None:
+        self.job = job
+        self.design = job.design
+        self.shard = shard
+        self.output = output
+        self.buffers = buffers
+        self.source_nbytes = 0
+        self.headers: dict[str, HeaderSummary] = {}
+        self.manifest: Arrays = {}
+        self.live = np.empty(0, np.bool_)
+
+    def write_volume(self, volume: VolumeDesign, numbers: NDArray[np.int64]) -> None:
+        """Reads one variable's traces and writes all that is made of them."""
+        cells = np.nonzero(numbers != NO_TRACE)
+        in_file_order = np.argsort(numbers[cells])
+        cells = tuple(index[in_file_order] for index in cells)
+        with self.output.timed("read"):
+            traces = self._read(volume, numbers[cells])
+        words = self.job.surveys[volume.name].header_words(numbers[cells], traces.headers)
+        self._check_positions(volume, cells, numbers[cells], words)
+        self.headers[volume.name] = summarise(words)
+        rows = self._padded_rows(cells)
+        if volume.label is None:
+            live = self._write_samples(volume, traces, rows)
+            self.output.write_per_trace(
+                layout.trace_header_path(volume.key), self._on_grid(cells, traces.headers, fill=0), fill=0
+            )
+        else:
+            self._write_classes(volume, volume.label, traces, rows, numbers[cells])
+        if volume.is_main:
+            self.live = live
+            self.output.write_per_trace(layout.LIVE, live[tuple(slice(0, size) for size in numbers.shape)], fill=False)
+            self._write_coordinates(cells, words)
+        if not isinstance(volume.order, Indexed):
+            self.output.write_per_trace(layout.trace_number_path(volume.key), numbers, fill=NO_TRACE)
+
+    def take_over(self, predecessor: Predecessor, numbers: dict[str, NDArray[np.int64]]) -> bool:
+        """Takes the shard over from an earlier dataset, if it has the same traces there; says whether it had."""
+        design = self.design
+        earlier = predecessor.shard_at(self.shard, design.axes, design.chunks)
+        if earlier is None or any(
+            not np.array_equal(predecessor.trace_numbers(earlier, volume.key), numbers[volume.name])
+            for volume in design.volumes
+        ):
+            return False
+        per_trace = [layout.LIVE, *(coordinate.name for coordinate in design.coordinates)]
+        if len(self.shard) == 1:
+            per_trace.append(design.axes[0].name)
+        for path in per_trace:
+            self._hand_over(predecessor, earlier, path, extra_dims=0)
+        for volume in design.volumes:
+            self._hand_over(predecessor, earlier, layout.trace_number_path(volume.key), extra_dims=0)
+            self._hand_over(predecessor, earlier, layout.residue_path(volume.name), extra_dims=1)
+            self._hand_over(predecessor, earlier, layout.trace_header_path(volume.key), extra_dims=1)
+            manifest = predecessor.manifest(earlier, volume.name, design.manifest_arrays(volume))
+            is_stored = self._hand_over(predecessor, earlier, volume.name, extra_dims=1) > 0
+            if is_stored == manifest[f"{volume.name}/{layout.IS_FILL}"].all():
+                raise InputError(
+                    f"{predecessor.url} lost its shard {earlier}: convert all files anew, without --extend."
+                )
+            self.manifest |= manifest
+            headers = predecessor.trace_headers(earlier, volume.key)
+            occupied = numbers[volume.name] != NO_TRACE
+            ordered = np.argsort(numbers[volume.name][occupied])
+            words = self.job.surveys[volume.name].header_words(
+                numbers[volume.name][occupied][ordered], headers[occupied][ordered]
+            )
+            self.headers[volume.name] = summarise(words)
+        return True
+
+    def _hand_over(self, predecessor: Predecessor, earlier: Shard, path: str, *, extra_dims: int) -> int:
+        source = predecessor.object_url(path, earlier, extra_dims=extra_dims)
+        return self.output.take_over(path, source, extra_dims=extra_dims)
+
+    def _read(self, volume: VolumeDesign, ordered: NDArray[np.int64]) -> StoredTraces:
+        survey = self.job.surveys[volume.name]
+        file = survey.files[0]
+        words = file.trace_nbytes // 4
+        buffer = (
+            self.buffers.take("traces", ordered.size * file.trace_nbytes).view(np.uint32).reshape(ordered.size, words)
+        )
+        if heaps := self.job.heaps.get(volume.name):
+            try:
+                self.source_nbytes += heaps.read(self.shard, ordered, buffer)
+            except OtherTraces as error:
+                raise self._elsewhere(volume, f"of {volume.name}, {error}") from None
+        else:
+            self.source_nbytes += survey.read(ordered, buffer, gap_nbytes=self.job.reads[volume.name].gap_nbytes)
+        return StoredTraces(buffer, file.trace_header_nbytes, file.byte_order, file.sample_format.is_ibm)
+
+    def _check_positions(
+        self, volume: VolumeDesign, cells: Any, ordered: NDArray[np.int64], words: HeaderWords
+    ) -> None:
+        """Sees that each trace's header says where the trace is put."""
+        if len(cells) == 1:
+            return
+        where = self.design.chunks.trace_slices(self.shard)
+        expected = [
+            axis.labels(part.start, part.stop)[index]
+            for axis, part, index in zip(self.design.axes, where, cells, strict=True)
+        ]
+        names = [axis.name for axis in self.design.axes]
+        differs = np.any([words[name] != labels for name, labels in zip(names, expected, strict=True)], axis=0)
+        if not differs.any():
+            return
+        row = int(differs.argmax())
+        found = " and ".join(f"{name} {int(words[name][row])}" for name in names)
+        wanted = " and ".join(f"{name} {int(labels[row])}" for name, labels in zip(names, expected, strict=True))
+        sentence = f"trace {int(ordered[row])} of {volume.name} holds {found}, where {wanted} was expected"
+        raise self._elsewhere(volume, sentence)
+
+    def _elsewhere(self, volume: VolumeDesign, sentence: str) -> Exception:
+        """What it means that a trace lies elsewhere than the design says."""
+        if isinstance(volume.order, Indexed):
+            return InputError(f"{sentence}: its file changed since its headers were indexed.")
+        return _Disagreement(sentence)
+
+    def _padded_rows(self, cells: Any) -> NDArray[np.int64]:
+        """For each cell of the whole shard, also beyond the array's edge, the row of its trace as read; -1 for none."""
+        rows = np.full(self.design.chunks.trace_shard_shape, -1, np.int64)
+        rows[cells] = np.arange(len(cells[0]))
+        return rows
+
+    def _write_samples(self, volume: VolumeDesign, traces: StoredTraces, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Writes samples and what they cannot carry.
+
+        Returns:
+            bool, like ``rows``: where there is a trace that is other than zero.
+        """
+        codec = codec_of(self.design, FLOAT)
+        manifest = self._new_manifest(volume)
+        live = np.zeros(rows.shape, np.bool_)
+        with (
+            self.output.shard_of(volume.name) as samples,
+            self.output.shard_of(layout.residue_path(volume.name)) as residue,
+        ):
+            for index, where, of_column in self._columns(rows):
+                column = self._decoded(traces, of_column, dropped_bits=self.design.dropped_bits)
+                live[where] = column.live.reshape(live[where].shape)
+                for name, values in column.statistics.items():
+                    manifest[name][index] = values
+                manifest[layout.HISTOGRAM][index] = column.histogram
+                if self.design.dropped_bits:
+                    manifest[layout.ROUNDING_ERROR][index] = column.rounding_error
+                for chunk, block in enumerate(column.samples):
+                    if not column.has_bits[chunk]:
+                        manifest[layout.IS_FILL][*index, chunk] = True
+                    else:
+                        manifest[layout.CHECKSUM][*index, chunk] = self.output.add(
+                            samples, codec, (*index, chunk), block
+                        )
+                    if not column.is_exact[chunk] and not self.design.dropped_bits:
+                        self._add_residue(residue, traces, of_column, (*index, chunk), block)
+        return live
+
+    def _write_classes(
+        self,
+        volume: VolumeDesign,
+        label: Label,
+        traces: StoredTraces,
+        rows: NDArray[np.int64],
+        ordered: NDArray[np.int64],
+    ) -> None:
+        chunks = self.design.chunks
+        width = chunks.chunk_shape[-1]
+        codec = codec_of(self.design, CLASS)
+        manifest = self._new_manifest(volume)
+        with self.output.shard_of(volume.name) as encoder:
+            for index, where, of_column in self._columns(rows):
+                column = self._decoded(traces, of_column, dropped_bits=0)
+                live = np.ascontiguousarray(self.live[where]).reshape(-1)
+                for chunk, block in enumerate(column.samples):
+                    start = chunk * width
+                    stop = min(start + width, chunks.shape[-1])
+                    with self.output.timed("decode"):
+                        classes = _as_classes(volume.name, label, block, of_column, start, stop, ordered)
+                        classes[~live] = label.ignore_value
+                        classes[:, stop - start :] = label.ignore_value
+                        manifest[layout.CLASS_COUNTS][*index, chunk] = class_counts(classes, live, stop - start)
+                    if (classes == label.ignore_value).all():
+                        manifest[layout.IS_FILL][*index, chunk] = True
+                    else:
+                        manifest[layout.CHECKSUM][*index, chunk] = self.output.add(
+                            encoder, codec, (*index, chunk), classes
+                        )
+
+    def _columns(
+        self, rows: NDArray[np.int64]
+    ) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...], NDArray[np.int64]]]:
+        """Columns of chunks of this shard: their index on the trace dimensions, where they lie, and their rows."""
+        for index, where in self.design.chunks.columns(self.shard):
+            yield index, where, np.ascontiguousarray(rows[where]).reshape(-1)
+
+    def _decoded(self, traces: StoredTraces, rows: NDArray[np.int64], *, dropped_bits: int) -> Column:
+        """A column, in memory that the next one uses again."""
+        chunks = self.design.chunks
+        nbytes = chunks.chunks_per_shard[-1] * prod(chunks.chunk_shape) * SAMPLE_NBYTES
+        with self.output.timed("decode"):
+            out = self.buffers.take("column", nbytes).view(np.float32)
+            return decode_column(traces, rows, width=chunks.chunk_shape[-1], out=out, dropped_bits=dropped_bits)
+
+    def _add_residue(
+        self,
+        encoder: ShardEncoder,
+        traces: StoredTraces,
+        rows: NDArray[np.int64],
+        index: tuple[int, ...],
+        block: NDArray[np.float32],
+    ) -> None:
+        """Adds what the samples of a chunk cannot carry, if there is anything."""
+        lost = np.empty(block.shape, np.uint32)
+        start = index[-1] * block.shape[1]
+        with self.output.timed("decode"):
+            traces.residue(rows, start, min(start + block.shape[1], traces.sample_count), block, lost)
+        if lost.any():
+            self.output.add(encoder, codec_of(self.design, WORD), index, lost)
+
+    def _new_manifest(self, volume: VolumeDesign) -> Arrays:
+        """This shard's part of a variable's manifest, still empty; gathered under the variable's name."""
+        grid = tuple(part.stop - part.start for part in self.design.chunks.manifest_slices(self.shard))
+        arrays: Arrays = {
+            name: np.zeros((*grid, *extra), dtype)
+            for name, (dtype, extra) in self.design.manifest_arrays(volume).items()
+        }
+        self.manifest |= {f"{volume.name}/{name}": array for name, array in arrays.items()}
+        return arrays
+
+    def _write_coordinates(self, cells: Any, words: HeaderWords) -> None:
+        for coordinate in self.design.coordinates:
+            values = self._on_grid(cells, coordinate.values(words).astype(coordinate.dtype), fill=coordinate.empty)
+            self.output.write_per_trace(coordinate.name, values, fill=coordinate.empty)
+        where = self.design.chunks.trace_slices(self.shard)
+        if len(where) == 1:
+            axis = self.design.axes[0]
+            self.output.write_per_trace(axis.name, axis.labels(where[0].start, where[0].stop), fill=0)
+
+    def _on_grid(self, cells: Any, values: NDArray[Any], *, fill: float) -> NDArray[Any]:
+        where = self.design.chunks.trace_slices(self.shard)
+        grid = np.full((*(part.stop - part.start for part in where), *values.shape[1:]), fill, values.dtype)
+        grid[cells] = values
+        return grid
+
+
+def _as_classes(
+    name: str,
+    label: Label,
+    samples: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    start: int,
+    stop: int,
+    ordered: NDArray[np.int64],
+) -> NDArray[np.uint8]:
+    allowed = np.zeros(layout.CLASS_VALUE_COUNT, np.bool_)
+    allowed[[*label.classes, label.ignore_value]] = True
+    with np.errstate(invalid="ignore"):  # NaN and what is out of range become some number, and are found out below
+        classes = samples.astype(np.uint8)
+    wrong = ((classes != samples) | ~allowed[classes]) & (rows >= 0)[:, None]
+    wrong[:, stop - start :] = False
+    if wrong.any():
+        row, sample = (int(index[0]) for index in np.nonzero(wrong))
+        raise InputError(
+            f"label {name!r} holds {samples[row, sample]:g} at sample {start + sample} of trace "
+            f"{int(ordered[rows[row]])}, which is neither a class ({', '.join(map(str, label.classes))}) nor the "
+            f"ignore value {label.ignore_value}: declare it with --classes, or correct the file."
+        )
+    return classes

@@ -1,0 +1,90 @@
+"""The catalog entry of a finished store."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import zarr
+from zarr.core.metadata import ArrayV3Metadata
+
+from data_catalog import Box, Entry, Role, Source, Variable, layout
+from pipeline.plan.design import StoreDesign
+from pipeline.recipe import ConvertRecipe
+from pipeline.survey.coordinates import header_warnings
+from pipeline.survey.files import Survey
+from pipeline.survey.header_words import HeaderSummary
+
+
+def make_entry(
+    recipe: ConvertRecipe,
+    design: StoreDesign,
+    *,
+    splits: dict[str, tuple[Box, ...]],
+    surveys: dict[str, Survey],
+    headers: HeaderSummary,
+) -> Entry:
+    """Describes a store as it stands.
+
+    Args:
+        recipe: What was asked for.
+        design: What it was laid out as.
+        splits: Boxes of each split.
+        surveys: The files of each variable.
+        headers: What the trace headers of the main survey are like.
+    """
+    return Entry(
+        name=recipe.name,
+        kind=design.kind,
+        url=recipe.out,
+        created=datetime.now(UTC).replace(microsecond=0),
+        main_variable=recipe.variable,
+        sizes={axis.name: axis.size for axis in design.all_axes}
+        | {layout.TRACE_HEADER_BYTE: design.trace_header_nbytes},
+        variables=_describe(recipe.out),
+        splits=splits,
+        sources=tuple(source for name, survey in surveys.items() for source in _sources(name, survey)),
+        recipe=recipe.model_dump(mode="json"),
+        warnings=(*design.warnings, *header_warnings(headers, design.coordinates)),
+    )
+
+
+def _describe(url: str) -> dict[str, Variable]:
+    """Variables of the root group: samples before coordinates."""
+    found = {name: describe_variable(array) for name, array in zarr.open_group(url, mode="r").arrays()}
+    return dict(sorted(found.items(), key=lambda item: (item[1].role is Role.COORDINATE, item[0])))
+
+
+def describe_variable(array: zarr.Array[Any]) -> Variable:
+    """An array as the catalog describes it; its attributes say the rest."""
+    attributes = array.attrs.asdict()
+    meanings = attributes.get("flag_meanings")
+    return Variable.model_validate(
+        {
+            "role": attributes["role"],
+            "dims": array.metadata.dimension_names if isinstance(array.metadata, ArrayV3Metadata) else (),
+            "shape": array.shape,
+            "dtype": array.dtype.name,
+            "chunk_shape": array.chunks,
+            "shard_shape": array.shards or array.chunks,
+            "units": attributes.get("units"),
+            "long_name": attributes.get("long_name"),
+            "flag_values": attributes.get("flag_values"),
+            "flag_meanings": meanings.split() if isinstance(meanings, str) else None,
+            "ignore_value": attributes.get("ignore_value"),
+        }
+    )
+
+
+def _sources(variable: str, survey: Survey) -> tuple[Source, ...]:
+    return tuple(
+        Source(
+            url=file.url,
+            nbytes=state.nbytes,
+            version=state.version,
+            trace_count=file.trace_count,
+            first_trace=first_trace,
+            sample_format=file.format_code,
+            byte_order=file.byte_order,
+            variable=variable,
+        )
+        for file, state, first_trace in zip(survey.files, survey.states, survey.first_traces, strict=False)
+    )

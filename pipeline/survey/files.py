@@ -1,0 +1,208 @@
+"""One survey in one or several SEG-Y files: running trace numbers over all of them."""
+
+import glob
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+import fsspec
+import numpy as np
+from numpy.typing import NDArray
+
+from data_catalog import InputError
+from pipeline.recipe import HeaderBytes, SourceFile
+from pipeline.segy.fields import Field
+from pipeline.segy.file import SegyFile, open_segy
+from pipeline.segy.read import FileState, file_state, read_into
+from pipeline.survey.header_words import HeaderWords, geometry_fields, read_header_words
+
+WORD_NBYTES = 4
+"""Trace headers and samples of all formats that are read are whole words: a trace is a row of them."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Files that follow one another, alike in samples, interval and format.
+
+    Attributes:
+        files: In order; the running trace number goes through them.
+        states: What each file was when it was opened.
+        header_bytes: Where each file's trace headers hold the words of the geometry.
+    """
+
+    files: tuple[SegyFile, ...]
+    states: tuple[FileState, ...]
+    header_bytes: tuple[HeaderBytes, ...]
+
+    @cached_property
+    def first_traces(self) -> tuple[int, ...]:
+        """Running number of each file's first trace, and, last, the number of all traces."""
+        return tuple(accumulate((file.trace_count for file in self.files), initial=0))
+
+    @property
+    def trace_count(self) -> int:
+        """Traces in all files."""
+        return self.first_traces[-1]
+
+    @property
+    def trace_nbytes(self) -> int:
+        """Bytes from one trace to the next, the same in all files."""
+        return self.files[0].trace_nbytes
+
+    @property
+    def traces_nbytes(self) -> int:
+        """Size of all traces, headers and samples."""
+        return self.trace_count * self.trace_nbytes
+
+    def fields(self, file_index: int) -> dict[str, Field]:
+        """The words of the geometry in one file's trace headers."""
+        return geometry_fields(self.header_bytes[file_index])
+
+    def read(self, trace_numbers: NDArray[np.int64], out: NDArray[np.uint32], *, gap_nbytes: int = 0) -> int:
+        """Reads traces as they are stored.
+
+        Args:
+            trace_numbers: int64, ascending running numbers.
+            out: uint32 (trace, word of the trace), contiguous; filled with headers and samples as they are stored.
+            gap_nbytes: Traces that lie no farther apart than this are read in one request, and what is between them
+                is thrown away.
+
+        Returns:
+            Bytes that were asked for, what was thrown away included.
+
+        Raises:
+            InputError: If a file became shorter, or is another one than was opened.
+            SourceError: If a file cannot be read.
+        """
+        content = out.reshape(-1).view(np.uint8).data
+        nbytes = 0
+        for file_index, begin, end in self._by_file(trace_numbers):
+            file = self.files[file_index]
+            own = trace_numbers[begin:end] - self.first_traces[file_index]
+            for first, pieces in _requests(own, content, begin, file, gap_nbytes):
+                read_into(file.url, first, pieces)
+                nbytes += sum(piece.nbytes for piece in pieces)
+            self.check_unchanged(file_index)
+        return nbytes
+
+    def header_words(self, trace_numbers: NDArray[np.int64], headers: NDArray[np.uint8]) -> HeaderWords:
+        """The words of the geometry in trace headers that were read.
+
+        Args:
+            trace_numbers: int64, ascending running numbers: tell which file's positions hold.
+            headers: uint8 (trace, header byte).
+        """
+        parts = [
+            read_header_words(headers[begin:end], self.fields(index), byte_order=self.files[index].byte_order)
+            for index, begin, end in self._by_file(trace_numbers)
+        ]
+        if not parts:
+            return {name: np.empty(0, np.int64) for name in self.fields(0)}
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def read_header_words(self, trace_numbers: NDArray[np.int64]) -> HeaderWords:
+        """Reads single headers, trace by trace: for a sparse sample."""
+        words = self.files[0].trace_header_nbytes // WORD_NBYTES
+        headers = np.empty((trace_numbers.size, words), np.uint32)
+        for file_index, begin, end in self._by_file(trace_numbers):
+            file = self.files[file_index]
+            for row, number in enumerate(trace_numbers[begin:end] - self.first_traces[file_index], start=begin):
+                offset = file.header_nbytes + int(number) * file.trace_nbytes
+                read_into(file.url, offset, [headers[row].view(np.uint8).data])
+        return self.header_words(trace_numbers, headers.view(np.uint8))
+
+    def check_unchanged(self, file_index: int) -> None:
+        """Sees that a file is still the one that was opened.
+
+        Raises:
+            InputError: If its size or its version differs.
+        """
+        file, expected = self.files[file_index], self.states[file_index]
+        if (found := file_state(file.url)) != expected:
+            raise InputError(
+                f"{file.url} changed since it was opened: it had {expected.nbytes} bytes (version {expected.version}) "
+                f"and has {found.nbytes} (version {found.version}). Convert the file as it is now under another name."
+            )
+
+    def _by_file(self, trace_numbers: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
+        """File index and half-open range of positions for each file that holds some of the traces."""
+        edges = np.searchsorted(trace_numbers, self.first_traces).tolist()
+        for file_index, (begin, end) in enumerate(pairwise(edges)):
+            if begin < end:
+                yield file_index, begin, end
+
+
+def _requests(
+    numbers: NDArray[np.int64], content: memoryview, begin: int, file: SegyFile, gap_nbytes: int
+) -> Iterator[tuple[int, list[memoryview]]]:
+    """First byte, and buffers in file order, of each range to read; gaps go into a buffer of their own."""
+    stride = file.trace_nbytes
+    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
+    run_edges = [0, *breaks.tolist(), numbers.size]
+    gaps = (np.diff(numbers) - 1) * stride
+    thrown_away = memoryview(bytearray(int(gaps[gaps <= gap_nbytes].max(initial=0))))
+    first_byte, pieces, last = 0, list[memoryview](), 0
+    for start, stop in pairwise(run_edges):
+        piece = content[(begin + start) * stride : (begin + stop) * stride]
+        gap = (int(numbers[start]) - last - 1) * stride
+        if pieces and gap <= gap_nbytes:
+            pieces += [thrown_away[:gap], piece]
+        else:
+            if pieces:
+                yield first_byte, pieces
+            first_byte, pieces = file.header_nbytes + int(numbers[start]) * stride, [piece]
+        last = int(numbers[stop - 1])
+    if pieces:
+        yield first_byte, pieces
+
+
+def open_survey(sources: tuple[str | SourceFile, ...], header_bytes: HeaderBytes) -> Survey:
+    """Opens all files and sees that they belong together.
+
+    Args:
+        sources: Files, or patterns such as ``lines/*.sgy``.
+        header_bytes: Header positions of files that state none.
+
+    Raises:
+        InputError: If a file cannot be used, or differs from the first in what all must share.
+    """
+    named = [
+        (url, source.header_bytes or header_bytes)
+        for source in (SourceFile(path=source) if isinstance(source, str) else source for source in sources)
+        for url in _matching(source.path)
+    ]
+    urls = [url for url, _ in named]
+    if twice := sorted({url for url in urls if urls.count(url) > 1}):
+        raise InputError(f"{', '.join(twice)} is named twice: name each file of a survey once.")
+    states = tuple(file_state(url) for url in urls)
+    files = tuple(open_segy(url, state.nbytes) for url, state in zip(urls, states, strict=True))
+    shared = ("sample_count", "sample_interval_us", "format_code", "byte_order", "trace_header_nbytes")
+    for file in files[1:]:
+        for field in shared:
+            expected, found = getattr(files[0], field), getattr(file, field)
+            if expected != found:
+                raise InputError(
+                    f"{files[0].url} and {file.url} do not make one survey: {field.replace('_', ' ')} is {expected} "
+                    f"in the first and {found} in the second. Convert them one by one."
+                )
+    return Survey(files, states, tuple(positions for _, positions in named))
+
+
+def _matching(path: str) -> list[str]:
+    """Absolute URLs: of the file, or, for a pattern that is no file itself, of all that match it, sorted."""
+    if not glob.has_magic(path):
+        return [_absolute(path)]
+    filesystem, stripped = fsspec.url_to_fs(path)
+    if filesystem.exists(stripped):
+        return [_absolute(path)]
+    found = sorted(filesystem.glob(stripped))
+    if not found:
+        raise InputError(f"no file matches {path}: check the pattern.")
+    return [filesystem.unstrip_protocol(each) if "://" in path else _absolute(each) for each in found]
+
+
+def _absolute(path: str) -> str:
+    """Workers may run in other folders; a URL says where it is by itself."""
+    return path if "://" in path else str(Path(path).absolute())

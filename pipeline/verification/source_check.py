@@ -1,0 +1,284 @@
+"""A shard against the traces that it was made of: samples, headers, live and classes, bit for bit."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from data_catalog import layout
+from pipeline.plan.costs import medium_of
+from pipeline.segy.read import read_bytes
+from pipeline.segy.samples import decode, encode
+from pipeline.storage.rounding import round_in_place
+from pipeline.survey.files import WORD_NBYTES, Survey
+from pipeline.survey.order import NO_TRACE
+from pipeline.verification.checked_shard import CheckedShard, CheckedVariable, Finding, first_of
+from pipeline.verification.stored_shard import DamagedObject, StoredShard, read_values
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What was compared.
+
+    Attributes:
+        trace_count: Traces of the source.
+        source_nbytes: Their bytes.
+    """
+
+    trace_count: int
+    source_nbytes: int
+
+
+def compare_with_source(
+    checked: CheckedShard, survey: Survey, stored: StoredShard | None, is_sound: NDArray[np.bool_]
+) -> SourceReport:
+    """Reads the traces that a shard was made of, and compares all that was made of them.
+
+    Args:
+        checked: Takes the findings down.
+        survey: The files.
+        stored: The shard, as fetched; None where it cannot be read.
+        is_sound: bool (its chunks on the array): which chunks may be decoded.
+
+    Raises:
+        InputError: If a source changed meanwhile.
+        DamagedObject: If the trace numbers cannot be decoded.
+        OSError: If the store or a source cannot be read.
+    """
+    variable = checked.variable
+    numbers = checked.read(layout.trace_number_path(variable.key), checked.where)
+    if fault := _fault_of_numbers(numbers, survey.trace_count):
+        checked.add("trace-number-wrong", fault)
+        return SourceReport(0, 0)
+    comparison = _Comparison(checked, _read_source(survey, numbers), stored, is_sound)
+    if variable.ignore_value is not None:
+        with checked.damage_reported():
+            comparison.compare_classes(variable.ignore_value)
+    else:
+        with checked.damage_reported():
+            comparison.compare_headers()
+        with checked.damage_reported():
+            comparison.compare_samples_and_live()
+    traces = comparison.source.traces
+    return SourceReport(len(traces), traces.nbytes)
+
+
+def compare_file_headers(url: str, variable: CheckedVariable) -> Iterator[Finding]:
+    """Compares what precedes the traces of each file; of labels it is not kept.
+
+    Args:
+        url: The store.
+        variable: Whose files.
+
+    Raises:
+        InputError: If a source cannot be read.
+    """
+    if variable.survey is None or variable.ignore_value is not None:
+        return
+    for index, file in enumerate(variable.survey.files):
+        path = layout.file_header_path(index, variable.key)
+        expected = np.frombuffer(read_bytes(file.url, 0, file.header_nbytes), np.uint8)
+        try:
+            found = read_values(zarr.open_array(f"{url}/{path}", mode="r"), (slice(None),), path=path)
+        except DamagedObject as error:
+            yield Finding(code="object-damaged", message=f"{variable.name}: {error}.", variable=variable.name)
+            continue
+        shared = min(found.size, expected.size)
+        count = int((found[:shared] != expected[:shared]).sum()) + abs(found.size - expected.size)
+        if count:
+            what = f"{path} ({found.size} bytes) and the file header of {file.url} ({expected.size} bytes) differ"
+            message = f"{variable.name}: {what} in {count} bytes, {_first_difference(found, expected)}."
+            yield Finding(code="file-header-differs", message=message, variable=variable.name, count=count)
+
+
+def _first_difference(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> str:
+    for byte, (one, other) in enumerate(zip(found.tolist(), expected.tolist(), strict=False), start=1):
+        if one != other:
+            return f"the first is byte {byte}: {one} is stored, and {other} in the source"
+    return "all of them at the end"
+
+
+def _fault_of_numbers(numbers: NDArray[np.int64], trace_count: int) -> str:
+    """What makes trace numbers useless, in words; empty where nothing does."""
+    outside = (numbers < NO_TRACE) | (numbers >= trace_count)
+    if outside.any():
+        return f"trace number {int(numbers[outside][0])} is stored, and the source has {trace_count} traces"
+    held = np.sort(numbers[numbers != NO_TRACE])
+    repeated = held[1:][np.diff(held) == 0]
+    return f"trace number {int(repeated[0])} is stored twice" if repeated.size else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The traces of a shard as the files have them, and which cell of the shard has which.
+
+    Attributes:
+        traces: uint32 (trace, word of the trace), as stored; headers come first.
+        header_nbytes: Bytes of a trace header.
+        swap: Whether the byte order is not this machine's.
+        is_ibm: How sample words are to be understood.
+        numbers: int64 (trace dimensions): running numbers of the traces, -1 for none.
+        rows: int64 (trace dimensions): where they are in ``traces``, -1 for none.
+    """
+
+    traces: NDArray[np.uint32]
+    header_nbytes: int
+    swap: bool
+    is_ibm: bool
+    numbers: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    def headers(self) -> NDArray[np.uint8]:
+        """uint8 (trace dimensions, header byte); 0 where there is no trace."""
+        headers = np.zeros((*self.rows.shape, self.header_nbytes), np.uint8)
+        is_there = self.rows >= 0
+        headers[is_there] = self.traces.view(np.uint8)[self.rows[is_there], : self.header_nbytes]
+        return headers
+
+    def words(self, where: tuple[slice, ...]) -> NDArray[np.uint32]:
+        """Sample words of a box of the shard, in native byte order; 0 where there is no trace."""
+        rows, samples = self.rows[where[:-1]], where[-1]
+        first = self.header_nbytes // WORD_NBYTES
+        words = np.zeros((*rows.shape, samples.stop - samples.start), np.uint32)
+        is_there = rows >= 0
+        words[is_there] = self.traces[rows[is_there], first + samples.start : first + samples.stop]
+        return words.byteswap(inplace=True) if self.swap else words
+
+
+def _rounded(samples: NDArray[np.float32], dropped_bits: int) -> NDArray[np.float32]:
+    rounded = samples.copy()
+    round_in_place(rounded.reshape(-1), dropped_bits)
+    return rounded
+
+
+def _read_source(survey: Survey, numbers: NDArray[np.int64]) -> _Source:
+    file = survey.files[0]
+    cells = np.nonzero(numbers != NO_TRACE)
+    in_file_order = np.argsort(numbers[cells])
+    cells = tuple(index[in_file_order] for index in cells)
+    rows = np.full(numbers.shape, -1, np.int64)
+    rows[cells] = np.arange(in_file_order.size)
+    traces = np.empty((in_file_order.size, file.trace_nbytes // WORD_NBYTES), np.uint32)
+    survey.read(numbers[cells], traces, gap_nbytes=medium_of(file.url).worthwhile_gap_nbytes)
+    swap = file.byte_order != sys.byteorder
+    return _Source(traces, file.trace_header_nbytes, swap, file.sample_format.is_ibm, numbers, rows)
+
+
+class _Comparison:
+    """Compares what is stored of one shard with the traces of its source."""
+
+    def __init__(
+        self, checked: CheckedShard, source: _Source, stored: StoredShard | None, is_sound: NDArray[np.bool_]
+    ) -> None:
+        self.checked = checked
+        self.source = source
+        self.stored = stored
+        self.is_sound = is_sound
+
+    def compare_headers(self) -> None:
+        path = layout.trace_header_path(self.checked.variable.key)
+        expected = self.source.headers()
+        found = self.checked.read(path, (*self.checked.where, slice(None)))
+        differs = found != expected
+        if differs.any():
+            *cell, byte = at = first_of(differs)
+            what = f"byte {byte + 1} of the header of {self._trace(tuple(cell))} is {int(found[at])}"
+            what += f", and {int(expected[at])} in the source"
+            self.checked.add("trace-header-differs", what, count=int(differs.sum()))
+
+    def compare_samples_and_live(self) -> None:
+        """Sees that samples are those of the source, and that with the residue they give its words again."""
+        variable = self.checked.variable
+        dropped_bits = variable.dropped_bits
+        # What was rounded does not lead back to the source's words, and has no residue.
+        residue = None if dropped_bits else self.checked.fetch(layout.residue_path(variable.name))
+        live = np.zeros(self.source.rows.shape, np.bool_)
+        first, count = "", 0
+        for where, in_array, is_sound in self._chunks():
+            expected_words = self.source.words(where)
+            expected = decode(expected_words, is_ibm=self.source.is_ibm)
+            live[where[:-1]] |= (expected != 0).any(axis=-1)
+            if self.stored is None or not is_sound:
+                continue
+            samples = self.stored.values(in_array)
+            if residue is None:
+                expected = _rounded(expected, dropped_bits)
+                words, expected_words = samples.view(np.uint32), expected.view(np.uint32)
+            else:
+                words = self._words(samples, residue, in_array)
+            differs = (words != expected_words) | (samples.view(np.uint32) != expected.view(np.uint32))
+            if differs.any():
+                at = first_of(differs)
+                first = first or (
+                    f"{self._sample(where, at)} is {samples[at]!s} (word {int(words[at]):#010x}), "
+                    f"and {expected[at]!s} (word {int(expected_words[at]):#010x}) in the source"
+                    f"{', rounded' if dropped_bits else ''}"
+                )
+                count += int(differs.sum())
+        if count:
+            self.checked.add("samples-differ", first, count=count)
+        if variable.is_main:
+            self._compare_live(live)
+
+    def _words(
+        self, samples: NDArray[np.float32], residue: StoredShard, in_array: tuple[slice, ...]
+    ) -> NDArray[np.uint32]:
+        """The words that an export writes for stored samples."""
+        words = encode(samples, is_ibm=self.source.is_ibm)
+        return words ^ residue.values(in_array) if residue.is_there else words
+
+    def _compare_live(self, expected: NDArray[np.bool_]) -> None:
+        found = self.checked.read(layout.LIVE, self.checked.where)
+        differs = found != expected
+        if differs.any():
+            cell = first_of(differs)
+            marked = "live, and holds no" if found[cell] else "not live, and holds a"
+            what = f"{self._trace(cell)} is marked as {marked} sample other than 0 in the source"
+            self.checked.add("live-differs", what, count=int(differs.sum()))
+
+    def compare_classes(self, ignore_value: int) -> None:
+        """Sees that classes are those of the source, and the ignore value where no trace is live."""
+        live = self.checked.read(layout.LIVE, self.checked.where) & (self.source.rows >= 0)
+        first, count = "", 0
+        for where, in_array, is_sound in self._chunks():
+            if self.stored is None or not is_sound:
+                continue
+            found = self.stored.values(in_array)
+            of_source = decode(self.source.words(where), is_ibm=self.source.is_ibm)
+            expected = np.where(live[where[:-1]][..., None], of_source, np.float32(ignore_value))
+            differs = found != expected
+            if differs.any():
+                at = first_of(differs)
+                first = first or f"{self._sample(where, at)} is {int(found[at])}, and should be {expected[at]:g}"
+                count += int(differs.sum())
+        if count:
+            self.checked.add("classes-differ", first, count=count)
+
+    def _chunks(self) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...], bool]]:
+        """Inner chunks, cut at the array's edge: where they lie in the shard, where in the array, and if sound."""
+        chunks = self.checked.variable.chunks
+        origin = (*(part.start for part in self.checked.where), 0)
+        for index in np.ndindex(self.is_sound.shape):
+            in_shard, in_array = [], []
+            for i, length, first, size in zip(index, chunks.chunk_shape, origin, chunks.shape, strict=True):
+                start, stop = i * length, min((i + 1) * length, size - first)
+                in_shard.append(slice(start, stop))
+                in_array.append(slice(first + start, first + stop))
+            yield tuple(in_shard), tuple(in_array), bool(self.is_sound[index])
+
+    def _sample(self, where: tuple[slice, ...], at: tuple[int, ...]) -> str:
+        *cell, sample = (part.start + index for part, index in zip(where, at, strict=True))
+        return f"sample {sample} of {self._trace(tuple(cell))}"
+
+    def _trace(self, cell: tuple[int, ...]) -> str:
+        """A trace by its running number and its labels."""
+        labels = []
+        for dim, part, index in zip(self.checked.variable.dims, self.checked.where, cell, strict=False):
+            position = part.start + index
+            labels.append(f"{dim} {int(self.checked.read(dim, (slice(position, position + 1),))[0])}")
+        number = int(self.source.numbers[cell])
+        named = "the cell without a trace" if number == NO_TRACE else f"trace {number}"
+        return f"{named} ({', '.join(labels)})"

@@ -1,0 +1,1 @@
+"""Where and how tasks run: clusters, a sliding window of tasks, what is tried again and what ends a run."""
