@@ -13,7 +13,7 @@ from data_catalog import Catalog, Entry, InputError, Lease, WorkError, hold_leas
 from data_catalog.removal import empty_store, remove_empty_folder
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.plan.costs import Reads, choose_reads, medium_of, predicted_pattern
-from pipeline.plan.design import HeaderScan, StoreDesign, VolumeDesign, Workplace, design_store, does_not_fit
+from pipeline.plan.design import StoreDesign, VolumeDesign, check_samples, design_store, does_not_fit
 from pipeline.plan.splits import split_boxes
 from pipeline.recipe import ConvertRecipe
 from pipeline.shards.reuse import Predecessor, changed_source, is_alike, predecessor
@@ -27,6 +27,7 @@ from pipeline.store.stored_plan import StoredPlan, begun_otherwise, differences,
 from pipeline.store.target import check_target, make_folder, remove_partial_files
 from pipeline.store.template import consolidate_metadata, create_template
 from pipeline.survey.files import Survey, open_survey
+from pipeline.survey.headers import HeaderScan, Workplace, read_headers
 from pipeline.survey.order import Indexed
 from pipeline.survey.placement import compare_coverage, write_trace_numbers
 from pipeline.survey.read_pattern import ReadPattern
@@ -121,7 +122,9 @@ def check_call(recipe: ConvertRecipe, *, catalog: Catalog) -> dict[str, Survey]:
     catalog.check_writable()
     if recipe.name not in catalog.names():
         check_target(absolute(recipe.out))
-    return {name: open_survey(sources, recipe.header_bytes) for name, sources in recipe.sources().items()}
+    surveys = {name: open_survey(sources, recipe.header_bytes) for name, sources in recipe.sources().items()}
+    check_samples(recipe, surveys)
+    return surveys
 
 
 def _already_published(recipe: ConvertRecipe, surveys: dict[str, Survey], catalog: Catalog) -> Entry:
@@ -163,7 +166,6 @@ class _Conversion:
             client=client,
             index=conduct.index or f"{self.url}/{layout.INDEX}",
             scratch=f"{self.url}/{layout.SCRATCH}",
-            memory=worker_memory(client),
         )
 
     def run(self) -> Entry:
@@ -206,13 +208,11 @@ class _Conversion:
     def _begin(
         self, *, header_scan: HeaderScan, earlier: ChunkPlan | None, is_second_design: bool = False
     ) -> StoredPlan:
-        design = design_store(
-            self.recipe,
-            self.surveys,
-            header_scan=header_scan,
-            workplace=self.workplace,
-            earlier=earlier,
-        )
+        kind = self.recipe.kind
+        headers = read_headers(self.surveys, kind=kind, header_scan=header_scan, workplace=self.workplace)
+        geometry = headers[self.recipe.variable].geometry(kind=kind, workplace=self.workplace)
+        memory = worker_memory(self.client)
+        design = design_store(self.recipe, self.surveys, headers, geometry, memory=memory, earlier=earlier)
         split_boxes(self.recipe.splits, design.all_axes)  # refused here rather than after hours of writing
         if is_second_design and earlier is not None:
             self._remove_what_does_not_fit(design, earlier)

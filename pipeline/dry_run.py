@@ -27,7 +27,7 @@ from pipeline.plan.costs import (
     predicted_pattern,
     task_nbytes,
 )
-from pipeline.plan.design import StoreDesign, VolumeDesign, Workplace, design_store
+from pipeline.plan.design import StoreDesign, VolumeDesign, design_store
 from pipeline.plan.splits import split_boxes
 from pipeline.recipe import ConvertRecipe
 from pipeline.segy.samples import StoredTraces
@@ -38,11 +38,13 @@ from pipeline.storage.new_objects import is_streamed
 from pipeline.storage.objects import absolute, remove_folder
 from pipeline.store.stored_plan import StoredPlan, planned_sources
 from pipeline.survey.files import Survey
+from pipeline.survey.headers import Workplace, read_headers
 from pipeline.survey.order import NO_TRACE, Indexed
 from pipeline.survey.placement import write_trace_numbers
 from pipeline.survey.read_pattern import ReadPattern
 from pipeline.survey.scan import scan
 from pipeline.work.cluster import thread_count, worker_memory
+from pipeline.work.memory import WorkerMemory
 
 SAMPLED_NBYTES = 8 * MIB
 """Of the file, decoded and encoded to see how fast that goes and how far it compresses."""
@@ -66,16 +68,18 @@ def dry_run(recipe: ConvertRecipe, *, client: Client, catalog: Catalog, conduct:
     recipe = recipe.model_copy(update={"out": absolute(recipe.out)})
     scratch = f"{recipe.out}/{layout.WORK_GROUP}/.dry-run-{uuid.uuid4().hex}"
     memory = worker_memory(client)
-    workplace = Workplace(client, conduct.index or f"{scratch}/index", scratch, memory)
+    workplace = Workplace(client, conduct.index or f"{scratch}/index", scratch)
     try:
         earlier = None if conduct.extends is None else predecessor(conduct.extends).chunks
-        design = design_store(recipe, surveys, header_scan=conduct.header_scan, workplace=workplace, earlier=earlier)
+        headers = read_headers(surveys, kind=recipe.kind, header_scan=conduct.header_scan, workplace=workplace)
+        geometry = headers[recipe.variable].geometry(kind=recipe.kind, workplace=workplace)
+        design = design_store(recipe, surveys, headers, geometry, memory=memory, earlier=earlier)
         split_boxes(recipe.splits, design.all_axes)
         patterns = {volume.name: _pattern(volume, design, surveys[volume.name], workplace) for volume in design.volumes}
     finally:
         remove_folder(scratch)
         remove_empty_folder(recipe.out)
-    return _described(recipe, surveys, design, patterns, client)
+    return _described(recipe, surveys, design, patterns, memory, client)
 
 
 def _pattern(volume: VolumeDesign, design: StoreDesign, survey: Survey, workplace: Workplace) -> ReadPattern:
@@ -105,10 +109,10 @@ def _described(
     surveys: dict[str, Survey],
     design: StoreDesign,
     patterns: dict[str, ReadPattern],
+    memory: WorkerMemory,
     client: Client,
 ) -> dict[str, Any]:
-    chunks, memory = design.chunks, worker_memory(client)
-    threads = thread_count(client)
+    chunks, threads = design.chunks, thread_count(client)
     plan = StoredPlan(recipe=recipe, sources=planned_sources(surveys), design=design)
     volumes, seconds, stored_nbytes = {}, 0.0, 0
     for volume in design.volumes:

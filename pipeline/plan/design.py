@@ -1,11 +1,6 @@
 """What a store will hold, decided from headers alone: axes, coordinates, chunks, and where each trace comes from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import prod
-from typing import Literal
-
-from distributed import Client
 
 from data_catalog import InputError, Kind, layout
 from data_catalog.schema import Model, Name
@@ -18,11 +13,9 @@ from pipeline.storage.rounding import FLOAT32_BITS
 from pipeline.survey.axis import Axis, SampleAxis
 from pipeline.survey.coordinates import TraceCoordinate, sample_axis, trace_coordinates
 from pipeline.survey.files import Survey
-from pipeline.survey.geometry import LEAST_FILL, Geometry, flat, resolve_geometry, stack3d
-from pipeline.survey.header_words import HeaderSummary
-from pipeline.survey.order import AsInFile, Indexed, LineByLine, Order, sample_headers
-from pipeline.survey.scan import scan
-from pipeline.survey.trace_index import TraceIndex
+from pipeline.survey.geometry import Geometry
+from pipeline.survey.headers import SurveyHeaders
+from pipeline.survey.order import AsInFile, Indexed, Order
 from pipeline.work.memory import WorkerMemory
 
 
@@ -99,68 +92,29 @@ class StoreDesign(Model):
         return self.volumes[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Headers:
-    """What is known of a survey's trace headers before its samples are read.
-
-    Attributes:
-        summary: Of all traces, or of a sample.
-        first: Words of the first trace.
-        order: Line by line, as a sample proposes, or as in the file, as was asked for; None where it is not known.
-        index: Of all headers; None where a sample does.
-    """
-
-    summary: HeaderSummary
-    first: dict[str, int]
-    order: LineByLine | AsInFile | None
-    index: TraceIndex | None
-
-
-HeaderScan = Literal["sample", "full"]
-"""Whether a sparse sample of headers may stand for all of them until their samples are read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """Where headers are read, and where what is found out about them is put.
-
-    Attributes:
-        client: Runs the work.
-        index: Folder of trace indices, which are kept.
-        scratch: Folder for what is sorted, which is not.
-        memory: What workers have.
-    """
-
-    client: Client
-    index: str
-    scratch: str
-    memory: WorkerMemory
-
-
 def design_store(
     recipe: ConvertRecipe,
     surveys: dict[str, Survey],
+    headers: dict[str, SurveyHeaders],
+    geometry: Geometry,
     *,
-    header_scan: HeaderScan,
-    workplace: Workplace,
+    memory: WorkerMemory,
     earlier: ChunkPlan | None = None,
 ) -> StoreDesign:
     """Lays the store out.
 
     Args:
         recipe: What to make.
-        surveys: The files of each variable, opened.
-        header_scan: Whether a sample of the headers may do.
-        workplace: Where headers are read.
+        surveys: The files of each variable, opened and checked.
+        headers: What is known of their trace headers.
+        geometry: Where the main variable's traces lie.
+        memory: What workers have.
         earlier: Chunks and shards of an earlier design of the same store, whose shapes are kept.
 
     Raises:
-        InputError: If the traces do not make the kind asked for, or a volume does not fit the main one.
+        InputError: If a volume does not fit the main one, or a worker has too little memory.
     """
-    _check_samples(recipe, surveys)
-    headers = _read_headers(recipe, surveys, header_scan, workplace)
     survey, main = surveys[recipe.variable], headers[recipe.variable]
-    geometry = _geometry(recipe, survey, main, workplace)
     samples = sample_axis(survey.files[0], main.first, domain=recipe.domain)
     volumes = tuple(
         VolumeDesign(
@@ -177,7 +131,7 @@ def design_store(
         axes=geometry.axes,
         samples=samples,
         coordinates=trace_coordinates(main.summary, main.first, feet=survey.files[0].feet),
-        chunks=_chunks(recipe, (*geometry.shape, samples.size), survey, earlier, workplace.memory),
+        chunks=_chunks(recipe, (*geometry.shape, samples.size), survey, earlier, memory),
         volumes=volumes,
         trace_header_nbytes=survey.files[0].trace_header_nbytes,
         codec=recipe.codec,
@@ -191,45 +145,9 @@ def design_store(
     )
 
 
-def _read_headers(
-    recipe: ConvertRecipe, surveys: dict[str, Survey], header_scan: HeaderScan, workplace: Workplace
-) -> dict[str, Headers]:
-    if header_scan == "sample":
-        sampled = {name: sample_headers(survey) for name, survey in surveys.items()}
-        if recipe.kind is Kind.FLAT:
-            return {name: Headers(sample.summary, sample.first, AsInFile(), None) for name, sample in sampled.items()}
-        orders = {name: sample.order for name, sample in sampled.items()}
-        if recipe.kind in {None, Kind.STACK3D} and _make_one_grid(surveys, orders):
-            return {name: Headers(sample.summary, sample.first, sample.order, None) for name, sample in sampled.items()}
-    indices = {name: scan(survey, keep=workplace.index, client=workplace.client) for name, survey in surveys.items()}
-    return {name: Headers(index.summary, index.first, None, index) for name, index in indices.items()}
-
-
-def _make_one_grid(surveys: dict[str, Survey], orders: dict[str, LineByLine | None]) -> bool:
-    """Whether the orders that samples propose make a grid, the same one for all variables."""
-    shapes = []
-    for name, order in orders.items():
-        if order is None:
-            return False
-        ranges = order.ranges()
-        sizes = [found.size for found in ranges.values()]
-        if min(sizes) < 2 or surveys[name].trace_count < LEAST_FILL * prod(sizes):
-            return False
-        shapes.append((ranges, surveys[name].trace_count == prod(sizes)))
-    (first_ranges, is_full), others = shapes[0], shapes[1:]
-    return not others or (is_full and all(ranges == first_ranges and full for ranges, full in others))
-
-
-def _geometry(recipe: ConvertRecipe, survey: Survey, headers: Headers, workplace: Workplace) -> Geometry:
-    if headers.index is not None:
-        return resolve_geometry(headers.index, kind=recipe.kind, scratch=workplace.scratch, client=workplace.client)
-    if isinstance(headers.order, LineByLine):
-        ranges = headers.order.ranges()
-        return stack3d(ranges["inline"], ranges["crossline"], trace_count=survey.trace_count)
-    return flat(survey.trace_count)
-
-
-def _order(name: str, recipe: ConvertRecipe, surveys: dict[str, Survey], geometry: Geometry, headers: Headers) -> Order:
+def _order(
+    name: str, recipe: ConvertRecipe, surveys: dict[str, Survey], geometry: Geometry, headers: SurveyHeaders
+) -> Order:
     if geometry.kind is Kind.STACK3D:
         return headers.order or Indexed()
     expected, found = surveys[recipe.variable].trace_count, surveys[name].trace_count
@@ -238,7 +156,12 @@ def _order(name: str, recipe: ConvertRecipe, surveys: dict[str, Survey], geometr
     return AsInFile()
 
 
-def _check_samples(recipe: ConvertRecipe, surveys: dict[str, Survey]) -> None:
+def check_samples(recipe: ConvertRecipe, surveys: dict[str, Survey]) -> None:
+    """Sees that the traces of all variables are cut up alike.
+
+    Raises:
+        InputError: If a volume's differ from the main one's.
+    """
     main = surveys[recipe.variable].files[0]
     for name, survey in surveys.items():
         is_label = name in recipe.labels
@@ -256,7 +179,7 @@ def does_not_fit(name: str, survey: Survey, reason: str) -> InputError:
 
 
 def _other_starts(
-    recipe: ConvertRecipe, surveys: dict[str, Survey], headers: dict[str, Headers], samples: SampleAxis
+    recipe: ConvertRecipe, surveys: dict[str, Survey], headers: dict[str, SurveyHeaders], samples: SampleAxis
 ) -> Iterator[str]:
     """Volumes whose first samples are not at the main one's time or depth, if headers are to be believed."""
     for name in recipe.volumes:

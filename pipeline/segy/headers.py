@@ -8,7 +8,6 @@ next much less than the single pages that faults bring in.
 import mmap
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import fsspec
@@ -18,8 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.segy.fields import TRACE_HEADER_NBYTES
 from pipeline.segy.file import SegyFile
-from pipeline.segy.read import fill, read_into, shorter
-from pipeline.work.failure import SourceError, is_of_storage
+from pipeline.segy.read import fill, read_into, shorter, source_errors
 
 WINDOW_NBYTES = 32 * 2**20
 """Mapped or streamed at a time: what is mapped counts as memory of the process until it is let go."""
@@ -66,7 +64,7 @@ def read_headers(file: SegyFile, start: int, stop: int) -> Iterator[Headers]:
 
 def _read_local(file: SegyFile, start: int, stop: int) -> Iterator[Headers]:
     per_window = max(1, WINDOW_NBYTES // file.trace_nbytes)
-    with _source_errors(file), open(LocalFileSystem._strip_protocol(file.url), "rb") as opened:
+    with source_errors(file.url), open(LocalFileSystem._strip_protocol(file.url), "rb") as opened:
         descriptor = opened.fileno()
         for begin, end in _ranges(start, stop, per_window):
             if (nbytes := os.fstat(descriptor).st_size) < _offset(file, end):
@@ -116,7 +114,7 @@ def _request_each(file: SegyFile, start: int, stop: int) -> Iterator[Headers]:
     for begin, end in _ranges(start, stop, HEADERS_PER_REQUEST):
         starts = [_offset(file, trace) for trace in range(begin, end)]
         ends = [first + TRACE_HEADER_NBYTES for first in starts]
-        with _source_errors(file):
+        with source_errors(file.url):
             found = filesystem.cat_ranges([path] * len(starts), starts, ends, on_error="raise")
         if len(found[-1]) < TRACE_HEADER_NBYTES:
             raise shorter(file.url, starts[-1] + len(found[-1]))
@@ -130,13 +128,3 @@ def _ranges(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
 
 def _offset(file: SegyFile, trace: int) -> int:
     return file.header_nbytes + trace * file.trace_nbytes
-
-
-@contextmanager
-def _source_errors(file: SegyFile) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if not is_of_storage(error):
-            raise
-        raise SourceError(f"{file.url} cannot be read ({getattr(error, 'strerror', None) or error}).") from error

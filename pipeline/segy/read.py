@@ -75,7 +75,7 @@ def read_into(url: str, start: int, pieces: Sequence[memoryview]) -> None:
         SourceError: If the file cannot be read.
     """
     wanted = sum(piece.nbytes for piece in pieces)
-    try:
+    with source_errors(url):
         filesystem, path = fsspec.url_to_fs(url)
         if isinstance(filesystem, LocalFileSystem):
             found = _read_local(path, start, pieces)
@@ -83,12 +83,6 @@ def read_into(url: str, start: int, pieces: Sequence[memoryview]) -> None:
             found = _read_side_by_side(filesystem, path, start, pieces)
         else:
             found = _read_stream(filesystem, path, start, pieces)
-    except Exception as error:
-        if not is_of_storage(error):
-            raise
-        raise SourceError(
-            f"{url} cannot be read ({_reason(error)}): it must be reachable from where the work is done."
-        ) from error
     if found != wanted:
         raise shorter(url, start + found)
 
@@ -162,6 +156,19 @@ def _take(pieces: list[memoryview], content: memoryview) -> list[memoryview]:
         content = content[count:]
         pieces = after(pieces, count)
     return pieces
+
+
+@contextmanager
+def source_errors(url: str) -> Iterator[None]:
+    """Makes a `SourceError` of what storage says while a file is read."""
+    try:
+        yield
+    except Exception as error:
+        if not is_of_storage(error):
+            raise
+        raise SourceError(
+            f"{url} cannot be read ({_reason(error)}): it must be reachable from where the work is done."
+        ) from error
 
 
 @contextmanager

@@ -13,14 +13,18 @@ from pipeline.shards.reuse import hand_over
 from pipeline.storage.codec import Codec, ShardEncoder, checksum
 from pipeline.storage.new_objects import NewObject, NewObjects, Part
 from pipeline.storage.objects import remove_object
-from pipeline.store.ledger import STAGES, Shard
+from pipeline.store.ledger import STAGES, Arrays, Shard
 from pipeline.store.template import codec_of, object_url
+from pipeline.survey.header_words import HeaderSummary
 
 
 class ShardOutput:
-    """The objects of one shard, which get their names all together.
+    """The objects of one shard, which get their names all together, and what is to be said of it.
 
     Attributes:
+        manifest: This shard's part of the manifest, by ``VARIABLE/NAME``.
+        headers: What the trace headers of each variable are like.
+        source_nbytes: Asked for of source files.
         seconds: Spent so far, by stage.
         stored_nbytes: Written so far.
     """
@@ -35,6 +39,9 @@ class ShardOutput:
             shard: Index on the trace dimensions.
             replaces: Whether objects of an earlier attempt may have their names.
         """
+        self.manifest: Arrays = {}
+        self.headers: dict[str, HeaderSummary] = {}
+        self.source_nbytes = 0
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.stored_nbytes = 0
         self._url = url

@@ -19,17 +19,19 @@ from pipeline.plan.design import StoreDesign, VolumeDesign
 from pipeline.recipe import Label
 from pipeline.segy.samples import StoredTraces
 from pipeline.shards.buffers import Buffers, lent_buffers
+from pipeline.shards.classes import as_classes
 from pipeline.shards.column import Column, decode_column
 from pipeline.shards.output import ShardOutput
 from pipeline.shards.reuse import Predecessor
 from pipeline.shards.statistics import class_counts
+from pipeline.shards.take_over import take_over
 from pipeline.shards.trace_heaps import OtherTraces, TraceHeaps
 from pipeline.storage.codec import ShardEncoder
 from pipeline.storage.new_objects import NewObjects
 from pipeline.store.ledger import Arrays, Ledger, Shard, ShardRecord
 from pipeline.store.template import CLASS, FLOAT, WORD, codec_of
 from pipeline.survey.files import Survey
-from pipeline.survey.header_words import HeaderSummary, HeaderWords, summarise
+from pipeline.survey.header_words import HeaderWords, summarise
 from pipeline.survey.order import NO_TRACE, Indexed
 from pipeline.work.attempt import give_up_thread
 
@@ -107,9 +109,9 @@ def write_shard(job: ShardJob, shard: Shard) -> ShardReport:
         replaces = earlier is not None or job.is_second_design
         output = ShardOutput(objects, job.url, job.design, shard, replaces=replaces)
         try:
-            with lent_buffers() as buffers:
-                writer = _ShardWriter(job, shard, output, buffers)
-                if not (job.predecessor and writer.take_over(job.predecessor, numbers)):
+            if not (job.predecessor and take_over(job.predecessor, shard, numbers, job.design, job.surveys, output)):
+                with lent_buffers() as buffers:
+                    writer = _ShardWriter(job, shard, output, buffers)
                     for volume in job.design.volumes:
                         writer.write_volume(volume, numbers[volume.name])
         except _Disagreement as error:
@@ -119,13 +121,13 @@ def write_shard(job: ShardJob, shard: Shard) -> ShardReport:
     record = ShardRecord(
         shard=shard,
         fingerprint=fingerprint,
-        source_nbytes=writer.source_nbytes,
+        source_nbytes=output.source_nbytes,
         stored_nbytes=output.stored_nbytes,
         seconds=output.seconds,
         worker=f"{socket.gethostname()}:{os.getpid()}",
-        headers=writer.headers,
+        headers=output.headers,
     )
-    ledger.complete(record, writer.manifest)
+    ledger.complete(record, output.manifest)
     return ShardReport(record)
 
 
@@ -155,9 +157,6 @@ class _ShardWriter:
         self.shard = shard
         self.output = output
         self.buffers = buffers
-        self.source_nbytes = 0
-        self.headers: dict[str, HeaderSummary] = {}
-        self.manifest: Arrays = {}
         self.live = np.empty(0, np.bool_)
 
     def write_volume(self, volume: VolumeDesign, numbers: NDArray[np.int64]) -> None:
@@ -169,7 +168,7 @@ class _ShardWriter:
             traces = self._read(volume, numbers[cells])
         words = self.job.surveys[volume.name].header_words(numbers[cells], traces.headers)
         self._check_positions(volume, cells, numbers[cells], words)
-        self.headers[volume.name] = summarise(words)
+        self.output.headers[volume.name] = summarise(words)
         rows = self._padded_rows(cells)
         if volume.label is None:
             live = self._write_samples(volume, traces, rows)
@@ -185,44 +184,6 @@ class _ShardWriter:
         if not isinstance(volume.order, Indexed):
             self.output.write_per_trace(layout.trace_number_path(volume.key), numbers, fill=NO_TRACE)
 
-    def take_over(self, predecessor: Predecessor, numbers: dict[str, NDArray[np.int64]]) -> bool:
-        """Takes the shard over from an earlier dataset, if it has the same traces there; says whether it had."""
-        design = self.design
-        earlier = predecessor.shard_at(self.shard, design.axes, design.chunks)
-        if earlier is None or any(
-            not np.array_equal(predecessor.trace_numbers(earlier, volume.key), numbers[volume.name])
-            for volume in design.volumes
-        ):
-            return False
-        per_trace = [layout.LIVE, *(coordinate.name for coordinate in design.coordinates)]
-        if len(self.shard) == 1:
-            per_trace.append(design.axes[0].name)
-        for path in per_trace:
-            self._hand_over(predecessor, earlier, path, extra_dims=0)
-        for volume in design.volumes:
-            self._hand_over(predecessor, earlier, layout.trace_number_path(volume.key), extra_dims=0)
-            self._hand_over(predecessor, earlier, layout.residue_path(volume.name), extra_dims=1)
-            self._hand_over(predecessor, earlier, layout.trace_header_path(volume.key), extra_dims=1)
-            manifest = predecessor.manifest(earlier, volume.name, design.manifest_arrays(volume))
-            is_stored = self._hand_over(predecessor, earlier, volume.name, extra_dims=1) > 0
-            if is_stored == manifest[f"{volume.name}/{layout.IS_FILL}"].all():
-                raise InputError(
-                    f"{predecessor.url} lost its shard {earlier}: convert all files anew, without --extend."
-                )
-            self.manifest |= manifest
-            headers = predecessor.trace_headers(earlier, volume.key)
-            occupied = numbers[volume.name] != NO_TRACE
-            ordered = np.argsort(numbers[volume.name][occupied])
-            words = self.job.surveys[volume.name].header_words(
-                numbers[volume.name][occupied][ordered], headers[occupied][ordered]
-            )
-            self.headers[volume.name] = summarise(words)
-        return True
-
-    def _hand_over(self, predecessor: Predecessor, earlier: Shard, path: str, *, extra_dims: int) -> int:
-        source = predecessor.object_url(path, earlier, extra_dims=extra_dims)
-        return self.output.take_over(path, source, extra_dims=extra_dims)
-
     def _read(self, volume: VolumeDesign, ordered: NDArray[np.int64]) -> StoredTraces:
         survey = self.job.surveys[volume.name]
         file = survey.files[0]
@@ -232,11 +193,11 @@ class _ShardWriter:
         )
         if heaps := self.job.heaps.get(volume.name):
             try:
-                self.source_nbytes += heaps.read(self.shard, ordered, buffer)
+                self.output.source_nbytes += heaps.read(self.shard, ordered, buffer)
             except OtherTraces as error:
                 raise self._elsewhere(volume, f"of {volume.name}, {error}") from None
         else:
-            self.source_nbytes += survey.read(ordered, buffer, gap_nbytes=self.job.reads[volume.name].gap_nbytes)
+            self.output.source_nbytes += survey.read(ordered, buffer, gap_nbytes=self.job.reads[volume.name].gap_nbytes)
         return StoredTraces(buffer, file.trace_header_nbytes, file.byte_order, file.sample_format.is_ibm)
 
     def _check_positions(
@@ -324,7 +285,7 @@ class _ShardWriter:
                     start = chunk * width
                     stop = min(start + width, chunks.shape[-1])
                     with self.output.timed("decode"):
-                        classes = _as_classes(volume.name, label, block, of_column, start, stop, ordered)
+                        classes = as_classes(volume.name, label, block, of_column, start, stop, ordered)
                         classes[~live] = label.ignore_value
                         classes[:, stop - start :] = label.ignore_value
                         manifest[layout.CLASS_COUNTS][*index, chunk] = class_counts(classes, live, stop - start)
@@ -373,7 +334,7 @@ class _ShardWriter:
             name: np.zeros((*grid, *extra), dtype)
             for name, (dtype, extra) in self.design.manifest_arrays(volume).items()
         }
-        self.manifest |= {f"{volume.name}/{name}": array for name, array in arrays.items()}
+        self.output.manifest |= {f"{volume.name}/{name}": array for name, array in arrays.items()}
         return arrays
 
     def _write_coordinates(self, cells: Any, words: HeaderWords) -> None:
@@ -390,28 +351,3 @@ class _ShardWriter:
         grid = np.full((*(part.stop - part.start for part in where), *values.shape[1:]), fill, values.dtype)
         grid[cells] = values
         return grid
-
-
-def _as_classes(
-    name: str,
-    label: Label,
-    samples: NDArray[np.float32],
-    rows: NDArray[np.int64],
-    start: int,
-    stop: int,
-    ordered: NDArray[np.int64],
-) -> NDArray[np.uint8]:
-    allowed = np.zeros(layout.CLASS_VALUE_COUNT, np.bool_)
-    allowed[[*label.classes, label.ignore_value]] = True
-    with np.errstate(invalid="ignore"):  # NaN and what is out of range become some number, and are found out below
-        classes = samples.astype(np.uint8)
-    wrong = ((classes != samples) | ~allowed[classes]) & (rows >= 0)[:, None]
-    wrong[:, stop - start :] = False
-    if wrong.any():
-        row, sample = (int(index[0]) for index in np.nonzero(wrong))
-        raise InputError(
-            f"label {name!r} holds {samples[row, sample]:g} at sample {start + sample} of trace "
-            f"{int(ordered[rows[row]])}, which is neither a class ({', '.join(map(str, label.classes))}) nor the "
-            f"ignore value {label.ignore_value}: declare it with --classes, or correct the file."
-        )
-    return classes

@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -15,7 +16,7 @@ from data_catalog import InputError
 from pipeline.recipe import HeaderBytes, SourceFile
 from pipeline.segy.fields import Field
 from pipeline.segy.file import SegyFile, open_segy
-from pipeline.segy.read import FileState, file_state, read_into
+from pipeline.segy.read import REQUESTS_AT_ONCE, FileState, file_state, read_into
 from pipeline.survey.header_words import HeaderWords, geometry_fields, read_header_words
 
 WORD_NBYTES = 4
@@ -103,15 +104,21 @@ class Survey:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def read_header_words(self, trace_numbers: NDArray[np.int64]) -> HeaderWords:
-        """Reads single headers, trace by trace: for a sparse sample."""
-        words = self.files[0].trace_header_nbytes // WORD_NBYTES
-        headers = np.empty((trace_numbers.size, words), np.uint32)
-        for file_index, begin, end in self._by_file(trace_numbers):
-            file = self.files[file_index]
-            for row, number in enumerate(trace_numbers[begin:end] - self.first_traces[file_index], start=begin):
-                offset = file.header_nbytes + int(number) * file.trace_nbytes
-                read_into(file.url, offset, [headers[row].view(np.uint8).data])
-        return self.header_words(trace_numbers, headers.view(np.uint8))
+        """Reads single headers, trace by trace and side by side: for a sparse sample."""
+        headers = np.empty((trace_numbers.size, self.files[0].trace_header_nbytes), np.uint8)
+
+        def read_header(row: int, file: SegyFile, number: int) -> None:
+            read_into(file.url, file.header_nbytes + number * file.trace_nbytes, [headers[row].data])
+
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+            requests = [
+                pool.submit(read_header, row, self.files[file_index], number)
+                for file_index, begin, end in self._by_file(trace_numbers)
+                for row, number in enumerate((trace_numbers[begin:end] - self.first_traces[file_index]).tolist(), begin)
+            ]
+            for request in requests:
+                request.result()
+        return self.header_words(trace_numbers, headers)
 
     def check_unchanged(self, file_index: int) -> None:
         """Sees that a file is still the one that was opened.
@@ -176,8 +183,9 @@ def open_survey(sources: tuple[str | SourceFile, ...], header_bytes: HeaderBytes
     urls = [url for url, _ in named]
     if twice := sorted({url for url in urls if urls.count(url) > 1}):
         raise InputError(f"{', '.join(twice)} is named twice: name each file of a survey once.")
-    states = tuple(file_state(url) for url in urls)
-    files = tuple(open_segy(url, state.nbytes) for url, state in zip(urls, states, strict=True))
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        states = tuple(pool.map(file_state, urls))
+        files = tuple(pool.map(open_segy, urls, (state.nbytes for state in states)))
     shared = ("sample_count", "sample_interval_us", "format_code", "byte_order", "trace_header_nbytes")
     for file in files[1:]:
         for field in shared:

@@ -1,4 +1,4 @@
-"""Surveys of any size that take no disk: a read-only fsspec file system that computes SEG-Y as it is read.
+"""Surveys of any size that take no disk: their SEG-Y is computed as it is read.
 
 A conversion of a petabyte can so be planned, and rehearsed in part or in full, on a laptop. The URL says everything:
 
@@ -23,20 +23,14 @@ What is in the file (SEG-Y rev 1, big endian; positions counted from 0 where not
     61 and 128 share no factor: samples that moved along a trace by a chunk are noticed too.
 """
 
-import errno
 import hashlib
-import io
-import math
 from enum import IntEnum
-from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from fsspec import AbstractFileSystem
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from data_catalog.conformance import problems_of
 from data_catalog.schema import Model
 from pipeline.segy.fields import (
     BINARY_FIELDS,
@@ -49,9 +43,7 @@ from pipeline.segy.fields import (
 )
 from pipeline.segy.fields import Field as HeaderField
 from pipeline.segy.samples import encode
-
-FILE_NAME = "survey.sgy"
-"""The one file of each survey."""
+from pipeline.synthetic.shuffle import Indices, shuffled
 
 MARK_SPACING = 128
 """Samples from one mark of the cell to the next."""
@@ -65,9 +57,6 @@ _MAX_LINES = 500_000
 
 _INT32_LIMIT = 2**31
 
-_SHUFFLE_ROUNDS = 6
-"""Half of them move places along rows, half along columns."""
-
 _BINARY_WORDS = BINARY_FIELDS | {
     "line_number": HeaderField(3205, "i4"),
     "reel_number": HeaderField(3209, "i4"),
@@ -79,7 +68,6 @@ _TRACE_WORDS = TRACE_FIELDS | {"number_in_line": HeaderField(1, "i4"), "number_i
 
 Lines = Annotated[int, Field(ge=1, le=_MAX_LINES)]
 FirstLine = Annotated[int, Field(ge=0, lt=_INT32_LIMIT - _MAX_LINES)]
-Indices = NDArray[np.int64]
 
 
 class FormatCode(IntEnum):
@@ -177,46 +165,6 @@ def expected_samples(inline_indices: Any, crossline_indices: Any, *, samples: in
     traces[..., 0::MARK_SPACING] = inline_indices[..., None] + 1
     traces[..., 1::MARK_SPACING] = crossline_indices[..., None] + 1
     return traces
-
-
-def shuffled(numbers: Indices, *, count: int, seed: int) -> Indices:
-    """What a random permutation of ``range(count)`` makes of some of its numbers, without the others.
-
-    A number is a place on a rectangle. Each round moves places along one side by a hash of where they are along the
-    other, which can be undone, so no two places ever meet. The few places of the rectangle beyond ``count`` are walked
-    through until the way leads back. Source: Black, J. and Rogaway, P. (2002), Ciphers with arbitrary finite domains,
-    CT-RSA, methods 2 and 3.
-
-    Args:
-        numbers: int64, each below ``count``.
-        count: How many numbers are permuted.
-        seed: Picks the permutation.
-
-    Returns:
-        int64, as many.
-    """
-    rows = math.isqrt(count - 1) + 1
-    columns = -(-count // rows)
-    keys = np.random.SeedSequence(seed).generate_state(_SHUFFLE_ROUNDS, np.uint64)
-
-    def moved(places: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        row, column = np.divmod(places, columns)
-        for row_key, column_key in keys.reshape(-1, 2):
-            row = (row + _hashed(column ^ row_key) % rows) % rows
-            column = (column + _hashed(row ^ column_key) % columns) % columns
-        return row * columns + column
-
-    places = moved(numbers.astype(np.uint64))
-    while (beyond := places >= count).any():
-        places[beyond] = moved(places[beyond])
-    return places.astype(np.int64)
-
-
-def _hashed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014, Fast splittable pseudorandom number generators)."""
-    values = (values ^ values >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ values >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return values ^ values >> np.uint64(31)
 
 
 def _wavelets(samples: int) -> NDArray[np.float32]:
@@ -342,113 +290,3 @@ def _text_header(survey: RehearsalSurvey) -> bytes:
         40: "END TEXTUAL HEADER",
     }
     return "".join(f"C{number:2d} {lines.get(number, ''):<76}" for number in range(1, 41)).encode("cp037")
-
-
-class RehearsalFile(io.RawIOBase):
-    """A survey's file, open for reading.
-
-    Args:
-        segy: What computes its bytes.
-
-    Attributes:
-        size: Size of the file in bytes.
-    """
-
-    def __init__(self, segy: ComputedSegy) -> None:
-        self._segy = segy
-        self._position = 0
-        self.size = segy.nbytes
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Goes to a position, as any file does; beyond the end there is nothing to read."""
-        position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
-        if position < 0:
-            raise ValueError(f"position {position} is before the beginning of the file")
-        self._position = position
-        return position
-
-    def readinto(self, buffer: Any) -> int:
-        """Computes straight into a writable, contiguous buffer; returns how many bytes there were."""
-        target = np.frombuffer(buffer, np.uint8)
-        target = target[: max(0, self.size - self._position)]
-        self._segy.fill(target, start=self._position)
-        self._position += target.size
-        return target.size
-
-    def read(self, size: int | None = -1) -> bytes:
-        """At most ``size`` bytes; all that are left where it is None or negative."""
-        left = max(0, self.size - self._position)
-        stream = io.BytesIO(bytes(left if size is None or size < 0 else min(size, left)))
-        with stream.getbuffer() as buffer:  # the memory of the bytes that are returned: nothing is copied
-            self.readinto(buffer)
-        return stream.getvalue()
-
-
-class RehearsalFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """A folder for every possible survey, with its file in it; read-only. The module says what is in the file."""
-
-    protocol = "rehearsal"
-
-    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
-        """Type, size and, for a file, an ETag that changes with its bytes.
-
-        Raises:
-            FileNotFoundError: If the path describes no survey.
-        """
-        path = self._strip_protocol(path)
-        segy = _segy_of(path.partition("/")[0])
-        if "/" not in path:
-            return {"name": path, "type": "directory", "size": 0}
-        _check_file_name(path)
-        return {"name": path, "type": "file", "size": segy.nbytes, "ETag": segy.etag}
-
-    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
-        """The one file of a survey.
-
-        Raises:
-            FileNotFoundError: If the path describes no survey. The surveys themselves are too many to list.
-        """
-        entry = self.info(path)
-        if entry["type"] == "directory":
-            entry = self.info(f"{entry['name']}/{FILE_NAME}")
-        return [entry if detail else entry["name"]]
-
-    def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> RehearsalFile:
-        if mode != "rb":
-            raise OSError(errno.EROFS, "a rehearsal survey is computed and cannot be written", path)
-        _check_file_name(path)
-        return RehearsalFile(_segy_of(path.partition("/")[0]))
-
-
-def _check_file_name(path: str) -> None:
-    folder, _, name = path.partition("/")
-    if name != FILE_NAME:
-        raise FileNotFoundError(f"the one file of a rehearsal survey is {folder}/{FILE_NAME}, found {path}")
-
-
-@lru_cache(maxsize=16)  # a file is opened for every few megabytes that are read of it
-def _segy_of(folder: str) -> ComputedSegy:
-    """What computes the file in a folder, whose name holds the survey's values."""
-    pairs = [item.partition("=") for item in folder.split(",")]
-    values = {key: value for key, _, value in pairs}
-    if len(values) < len(pairs):
-        raise _no_survey(folder, "a key is given twice")
-    try:
-        return ComputedSegy(RehearsalSurvey.model_validate_strings(values))
-    except ValidationError as error:
-        raise _no_survey(folder, "; ".join(map(str, problems_of(error, root="survey")))) from None
-
-
-def _no_survey(folder: str, problems: str) -> FileNotFoundError:
-    return FileNotFoundError(
-        f"{folder!r} describes no rehearsal survey: {problems}; expected, for instance, "
-        f"inlines=200,crosslines=100,samples=500/{FILE_NAME}; the keys are {', '.join(RehearsalSurvey.model_fields)}"
-    )

@@ -39,13 +39,14 @@ from pipeline.plan.costs import (
     sort_range_nbytes,
     task_nbytes,
 )
-from pipeline.plan.design import Workplace, design_store
+from pipeline.plan.design import design_store
 from pipeline.recipe import HeaderBytes, load_recipe
 from pipeline.shards import buffers as buffers_module
 from pipeline.shards.write import ShardJob, write_shard
 from pipeline.store.template import create_template
 from pipeline.survey.axis import Axis
 from pipeline.survey.files import open_survey
+from pipeline.survey.headers import Workplace, read_headers
 from pipeline.survey.order import AsInFile, FileOrder, LineByLine, Progression
 from pipeline.survey.read_pattern import ReadPattern, read_pattern
 from pipeline.synthetic.rehearsal import RehearsalSurvey
@@ -447,8 +448,10 @@ def test_a_task_takes_about_the_memory_that_was_planned(
     )
     surveys = {"amplitude": open_survey((str(made.path),), HeaderBytes())}
     memory = WorkerMemory(nbytes=8 * 2**30, threads=1)
-    workplace = Workplace(client=client, index=str(tmp_path / "i"), scratch=str(tmp_path / "s"), memory=memory)
-    design = design_store(recipe, surveys, header_scan="sample", workplace=workplace)
+    workplace = Workplace(client=client, index=str(tmp_path / "i"), scratch=str(tmp_path / "s"))
+    headers = read_headers(surveys, kind=None, header_scan="sample", workplace=workplace)
+    geometry = headers["amplitude"].geometry(kind=None, workplace=workplace)
+    design = design_store(recipe, surveys, headers, geometry, memory=memory)
     create_template(recipe.out, design, surveys)
     pattern = predicted_pattern(design.main.order, design.axes, design.chunks)  # type: ignore[arg-type]
     reads = {"amplitude": choose_reads(pattern, trace_nbytes=surveys["amplitude"].trace_nbytes, medium=LOCAL)}

@@ -20,13 +20,9 @@ from data_catalog import Catalog, InputError
 from pipeline.convert import convert
 from pipeline.recipe import HeaderBytes, load_recipe
 from pipeline.survey.files import open_survey
-from pipeline.synthetic.rehearsal import (
-    MARK_SPACING,
-    RehearsalFileSystem,
-    RehearsalSurvey,
-    expected_samples,
-    shuffled,
-)
+from pipeline.synthetic.rehearsal import MARK_SPACING, RehearsalSurvey, expected_samples
+from pipeline.synthetic.rehearsal_files import RehearsalFileSystem
+from pipeline.synthetic.shuffle import shuffled
 from pipeline.work.cluster import PROCESSES, dask_client
 
 SMALL = "inlines=5,crosslines=4,samples=140"
