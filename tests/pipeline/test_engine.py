@@ -20,6 +20,7 @@ import dask
 import pytest
 import s3fs
 from distributed import Client
+from distributed.metrics import context_meter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -146,6 +147,22 @@ def test_a_task_that_gave_up_its_thread_waits_for_one_before_another_attempt(cli
     assert sorted(outcome.result() for outcome in outcomes) == list(range(12))
     assert set(tried.values()) == {3}
     assert most[0] <= threads
+
+
+def test_tasks_that_give_up_their_threads_leave_nothing_to_later_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    def meters(shared: None, item: int) -> int:
+        attempt.give_up_thread()
+        time.sleep(0.05)  # now the next task begins, because of this one
+        return len(context_meter._callbacks.get())  # whom Dask tells of the time that is spent
+
+    monkeypatch.setattr(window, "TASKS_IN_FLIGHT_PER_THREAD", 30)
+    with (
+        dask.config.set({"distributed.scheduler.worker-saturation": "inf"}),
+        dask_client(scheduler=None, workers=1, memory="auto") as own_client,
+    ):
+        outcomes = run_windowed(own_client, meters, range(30), shared=None)
+        counts = [outcome.result() for outcome in outcomes]
+    assert len(set(counts)) <= 2
 
 
 def test_an_object_store_that_is_away_fails_the_item(client: Client, no_pauses: None) -> None:
