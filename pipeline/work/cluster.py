@@ -26,6 +26,7 @@ THREADS, PROCESSES = "threads", "processes"
 LOOPBACK = "127.0.0.1"
 TLS = "tls://"
 CONNECT_TIMEOUT_S = 10
+CLIENT_LOGGERS = ("distributed.client", "distributed.batched")
 FIRST_WORKER_TIMEOUT_S = 600
 """What a batch system's queue may take, unless the file says otherwise."""
 
@@ -234,13 +235,14 @@ def _client(where: Any) -> Client:
 @contextmanager
 def _without_client_log() -> Iterator[None]:
     """A scheduler that is lost ends the run with a sentence; Dask's client would add tracebacks."""
-    logger = logging.getLogger("distributed.client")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in CLIENT_LOGGERS}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def worker_memory(client: Client) -> WorkerMemory:
