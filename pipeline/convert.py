@@ -127,6 +127,35 @@ def check_call(recipe: ConvertRecipe, *, catalog: Catalog) -> dict[str, Survey]:
     return surveys
 
 
+def lay_out(
+    recipe: ConvertRecipe,
+    surveys: dict[str, Survey],
+    *,
+    header_scan: HeaderScan,
+    workplace: Workplace,
+    earlier: ChunkPlan | None,
+) -> StoreDesign:
+    """Reads headers, a sample of them or all, and designs the store from them.
+
+    Args:
+        recipe: What to make.
+        surveys: The files of each variable, opened and checked.
+        header_scan: Whether a sample of the headers may do.
+        workplace: Where headers are read.
+        earlier: Chunks and shards of an earlier design of the same store, whose shapes are kept.
+
+    Raises:
+        InputError: If the traces do not make the kind asked for, a volume does not fit the main one, a split does not
+            fit the axes, or a worker has too little memory.
+    """
+    headers = read_headers(surveys, kind=recipe.kind, header_scan=header_scan, workplace=workplace)
+    geometry = headers[recipe.variable].geometry(kind=recipe.kind, workplace=workplace)
+    memory = worker_memory(workplace.client)
+    design = design_store(recipe, surveys, headers, geometry, memory=memory, earlier=earlier)
+    split_boxes(recipe.splits, design.all_axes)  # refused here rather than after hours of writing
+    return design
+
+
 def _already_published(recipe: ConvertRecipe, surveys: dict[str, Survey], catalog: Catalog) -> Entry:
     """The entry, if it is what is asked for: a call that was killed at its very end, and is repeated, has succeeded."""
     entry = catalog.open(recipe.name)
@@ -208,12 +237,7 @@ class _Conversion:
     def _begin(
         self, *, header_scan: HeaderScan, earlier: ChunkPlan | None, is_second_design: bool = False
     ) -> StoredPlan:
-        kind = self.recipe.kind
-        headers = read_headers(self.surveys, kind=kind, header_scan=header_scan, workplace=self.workplace)
-        geometry = headers[self.recipe.variable].geometry(kind=kind, workplace=self.workplace)
-        memory = worker_memory(self.client)
-        design = design_store(self.recipe, self.surveys, headers, geometry, memory=memory, earlier=earlier)
-        split_boxes(self.recipe.splits, design.all_axes)  # refused here rather than after hours of writing
+        design = lay_out(self.recipe, self.surveys, header_scan=header_scan, workplace=self.workplace, earlier=earlier)
         if is_second_design and earlier is not None:
             self._remove_what_does_not_fit(design, earlier)
         plan = StoredPlan(

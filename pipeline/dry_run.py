@@ -14,7 +14,7 @@ from rich.table import Table
 
 from data_catalog import Catalog, layout
 from data_catalog.removal import remove_empty_folder
-from pipeline.convert import Conduct, check_call
+from pipeline.convert import Conduct, check_call, lay_out
 from pipeline.plan.chunking import SAMPLE_NBYTES
 from pipeline.plan.costs import (
     LOCAL,
@@ -27,8 +27,7 @@ from pipeline.plan.costs import (
     predicted_pattern,
     task_nbytes,
 )
-from pipeline.plan.design import StoreDesign, VolumeDesign, design_store
-from pipeline.plan.splits import split_boxes
+from pipeline.plan.design import StoreDesign, VolumeDesign
 from pipeline.recipe import ConvertRecipe
 from pipeline.segy.samples import StoredTraces
 from pipeline.shards.column import decode_column
@@ -38,13 +37,12 @@ from pipeline.storage.new_objects import is_streamed
 from pipeline.storage.objects import absolute, remove_folder
 from pipeline.store.stored_plan import StoredPlan, planned_sources
 from pipeline.survey.files import Survey
-from pipeline.survey.headers import Workplace, read_headers
+from pipeline.survey.headers import Workplace
 from pipeline.survey.order import NO_TRACE, Indexed
 from pipeline.survey.placement import write_trace_numbers
 from pipeline.survey.read_pattern import ReadPattern
 from pipeline.survey.scan import scan
 from pipeline.work.cluster import thread_count, worker_memory
-from pipeline.work.memory import WorkerMemory
 
 SAMPLED_NBYTES = 8 * MIB
 """Of the file, decoded and encoded to see how fast that goes and how far it compresses."""
@@ -67,19 +65,15 @@ def dry_run(recipe: ConvertRecipe, *, client: Client, catalog: Catalog, conduct:
     surveys = check_call(recipe, catalog=catalog)
     recipe = recipe.model_copy(update={"out": absolute(recipe.out)})
     scratch = f"{recipe.out}/{layout.WORK_GROUP}/.dry-run-{uuid.uuid4().hex}"
-    memory = worker_memory(client)
     workplace = Workplace(client, conduct.index or f"{scratch}/index", scratch)
     try:
         earlier = None if conduct.extends is None else predecessor(conduct.extends).chunks
-        headers = read_headers(surveys, kind=recipe.kind, header_scan=conduct.header_scan, workplace=workplace)
-        geometry = headers[recipe.variable].geometry(kind=recipe.kind, workplace=workplace)
-        design = design_store(recipe, surveys, headers, geometry, memory=memory, earlier=earlier)
-        split_boxes(recipe.splits, design.all_axes)
+        design = lay_out(recipe, surveys, header_scan=conduct.header_scan, workplace=workplace, earlier=earlier)
         patterns = {volume.name: _pattern(volume, design, surveys[volume.name], workplace) for volume in design.volumes}
     finally:
         remove_folder(scratch)
         remove_empty_folder(recipe.out)
-    return _described(recipe, surveys, design, patterns, memory, client)
+    return _described(recipe, surveys, design, patterns, client)
 
 
 def _pattern(volume: VolumeDesign, design: StoreDesign, survey: Survey, workplace: Workplace) -> ReadPattern:
@@ -109,10 +103,9 @@ def _described(
     surveys: dict[str, Survey],
     design: StoreDesign,
     patterns: dict[str, ReadPattern],
-    memory: WorkerMemory,
     client: Client,
 ) -> dict[str, Any]:
-    chunks, threads = design.chunks, thread_count(client)
+    chunks, threads, memory = design.chunks, thread_count(client), worker_memory(client)
     plan = StoredPlan(recipe=recipe, sources=planned_sources(surveys), design=design)
     volumes, seconds, stored_nbytes = {}, 0.0, 0
     for volume in design.volumes:

@@ -8,11 +8,10 @@ from pydantic import Field, model_validator
 from data_catalog import Entry, InputError, Kind, layout
 from data_catalog.model_file import read_mapping, validated
 from data_catalog.schema import Model, Name, Url
-from pipeline.segy.fields import TRACE_HEADER_NBYTES
+from pipeline.segy.fields import TRACE_HEADER_NBYTES, WORD_NBYTES
 from pipeline.storage.codec import CodecName
 from pipeline.storage.rounding import FLOAT32_BITS
 
-WORD_NBYTES = 4
 BytePosition = Annotated[int, Field(ge=1, le=TRACE_HEADER_NBYTES - WORD_NBYTES + 1)]
 
 

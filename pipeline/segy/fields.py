@@ -10,6 +10,9 @@ BINARY_HEADER_NBYTES = 400
 FILE_HEADER_NBYTES = TEXT_HEADER_NBYTES + BINARY_HEADER_NBYTES
 TRACE_HEADER_NBYTES = 240
 
+WORD_NBYTES = 4
+"""Trace headers and samples of all formats that are read are whole words: a trace is a row of them."""
+
 END_OF_TEXT_STANZA = "((SEG:ENDTEXT))"
 """Ends the extended text headers where their count is given as -1; compared without blanks, in capitals."""
 

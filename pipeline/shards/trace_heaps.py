@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.plan.costs import sort_range_nbytes
+from pipeline.segy.fields import WORD_NBYTES
 from pipeline.segy.read import read_into
 from pipeline.storage.new_objects import write_object
 from pipeline.storage.objects import object_names, read_object
@@ -130,7 +131,7 @@ def _sort_range(job: _HeapJob, range_index: int) -> int:
     survey, heaps = job.survey, job.heaps
     start = range_index * heaps.range_traces
     numbers = np.arange(start, min(start + heaps.range_traces, survey.trace_count))
-    traces = np.empty((numbers.size, survey.trace_nbytes // 4), np.uint32)
+    traces = np.empty((numbers.size, survey.trace_nbytes // WORD_NBYTES), np.uint32)
     survey.read(numbers, traces)
     headers = traces.view(np.uint8)[:, : survey.files[0].trace_header_nbytes]
     shards = _shards(job, survey.header_words(numbers, headers))

@@ -17,6 +17,7 @@ from pipeline.plan.chunking import SAMPLE_NBYTES
 from pipeline.plan.costs import Reads
 from pipeline.plan.design import StoreDesign, VolumeDesign
 from pipeline.recipe import Label
+from pipeline.segy.fields import WORD_NBYTES
 from pipeline.segy.samples import StoredTraces
 from pipeline.shards.buffers import Buffers, lent_buffers
 from pipeline.shards.classes import as_classes
@@ -187,7 +188,7 @@ class _ShardWriter:
     def _read(self, volume: VolumeDesign, ordered: NDArray[np.int64]) -> StoredTraces:
         survey = self.job.surveys[volume.name]
         file = survey.files[0]
-        words = file.trace_nbytes // 4
+        words = file.trace_nbytes // WORD_NBYTES
         buffer = (
             self.buffers.take("traces", ordered.size * file.trace_nbytes).view(np.uint32).reshape(ordered.size, words)
         )

@@ -19,9 +19,6 @@ from pipeline.segy.file import SegyFile, open_segy
 from pipeline.segy.read import REQUESTS_AT_ONCE, FileState, file_state, read_into
 from pipeline.survey.header_words import HeaderWords, geometry_fields, read_header_words
 
-WORD_NBYTES = 4
-"""Trace headers and samples of all formats that are read are whole words: a trace is a row of them."""
-
 
 @dataclass(frozen=True)
 class Survey:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from data_catalog import layout
 from pipeline.plan.costs import medium_of
+from pipeline.segy.fields import WORD_NBYTES
 from pipeline.segy.read import read_bytes
 from pipeline.segy.samples import decode, encode
 from pipeline.storage.rounding import round_in_place
-from pipeline.survey.files import WORD_NBYTES, Survey
+from pipeline.survey.files import Survey
 from pipeline.survey.order import NO_TRACE
 from pipeline.verification.checked_shard import CheckedShard, CheckedVariable, Finding, first_of
 from pipeline.verification.stored_shard import DamagedObject, StoredShard, read_values
