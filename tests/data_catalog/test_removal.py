@@ -17,7 +17,7 @@ from data_catalog import Catalog, Entry, InputError, WorkError, command_line, ho
 from data_catalog.__main__ import app
 
 ZARR_GROUP = json.dumps({"zarr_format": 3, "node_type": "group"})
-KILLER = Path(__file__).parent / "killed_at_each_change.py"
+KILLER = Path(__file__).parents[1] / "kills" / "removal_and_lease.py"
 
 
 @pytest.fixture(autouse=True)

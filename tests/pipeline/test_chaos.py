@@ -23,7 +23,7 @@ from pipeline.segy.fields import FILE_HEADER_NBYTES, TRACE_HEADER_NBYTES
 from pipeline.work.window import TASKS_IN_FLIGHT_PER_THREAD
 
 FOLDER = Path(__file__).parent
-KILLER = FOLDER / "killed_at_each_change.py"
+KILLER = FOLDER.parent / "kills" / "conversion.py"
 EXECUTION_LOG = FOLDER / "execution_log.py"
 WORKERS = 2
 IN_FLIGHT = TASKS_IN_FLIGHT_PER_THREAD * WORKERS

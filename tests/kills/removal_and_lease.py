@@ -7,47 +7,17 @@ an empty folder for it. Every attempt runs in a forked process, which has one th
 import json
 import os
 import shutil
-import signal
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+
+from killed_at_change import killed_at_change
 
 from data_catalog import Catalog, Entry, Kind, Variable, hold_lease, layout, lease
 from data_catalog.lease_file import UNREADABLE, LeaseFile, lease_file
 
 lease.WATCH_S = 0.2
-CHANGES = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.truncate", "os.chmod"}
-
-
-def killed_at_change(number: int, folder: Path, work: Callable[[], Any]) -> bool:
-    """Runs work in a process that is killed just before it changes files in a folder for the number-th time.
-
-    Returns:
-        Whether it got that far.
-    """
-    pid = os.fork()
-    if pid == 0:
-        left = number
-
-        def watch(event: str, arguments: tuple[Any, ...]) -> None:
-            nonlocal left
-            opens_to_write = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-            if opens_to_write or event in CHANGES:
-                path = str(arguments[0])
-                # A name alone is something that rmtree deletes, by the descriptor of its folder.
-                left -= "/" not in path or path.startswith(f"{folder}/")
-                if left < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(watch)
-        work()
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status) or status == 0, status
-    return os.WIFSIGNALED(status)
 
 
 def try_removal(folder: Path) -> None:
