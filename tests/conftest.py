@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,12 @@ def bucket_url(object_store: str, monkeypatch: pytest.MonkeyPatch) -> str:
     bucket = f"bucket-{uuid.uuid4().hex}"
     S3FileSystem().mkdir(bucket)
     return f"s3://{bucket}"
+
+
+def pytest_configure() -> None:
+    """Lets the commands under test hear Ctrl-C: a shell starts what it puts into the background deaf to it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

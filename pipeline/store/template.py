@@ -222,7 +222,20 @@ def _create(root: zarr.Group, path: str, *, shape: tuple[int, ...], **settings: 
         if found.attrs.asdict() != settings.get("attributes", {}):
             found.attrs.put(settings.get("attributes", {}))
         return found
+    _require_parents(root, path)
     return root.create_array(path, shape=shape, overwrite=True, **settings)
+
+
+def _require_parents(root: zarr.Group, path: str) -> None:
+    """Makes the groups above an array, the outer ones first.
+
+    Zarr would make them as well, but after the array: a kill in between would leave an array that is found complete later,
+    in a folder that is none of the store's groups.
+    """
+    parent = path.rpartition("/")[0]
+    if parent:
+        _require_parents(root, parent)
+        root.require_group(parent)
 
 
 def _attributes(role: Role, *, long_name: str, units: str | None = None) -> dict[str, Any]:

@@ -59,6 +59,27 @@ def test_raw_headers_are_kept(make_segy, client: Client, catalog_folder: Path, t
     assert np.asarray(file_header).tobytes() == content[:3600]
 
 
+def test_groups_are_made_before_what_they_hold(
+    make_segy, client: Client, catalog_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill in between would leave an array that the next call finds complete, in no group."""
+    made, written = [], zarr.storage.LocalStore.set
+
+    async def watched(self, key, value) -> None:
+        made.append(key)
+        await written(self, key, value)
+
+    monkeypatch.setattr(zarr.storage.LocalStore, "set", watched)
+    source = make_segy()
+    recipe = load_recipe(name="order", paths=(str(source.path),), out=str(tmp_path / "order.zarr"))
+    convert(recipe, client=client, catalog=Catalog())
+    documents = [Path(key).parent for key in made if key.endswith("zarr.json")]
+    below = [(document, parent) for document in documents for parent in document.parents]
+    assert len({document for document, _ in below}) > 20
+    for document, parent in below:
+        assert documents.index(parent) < documents.index(document), (document, parent)
+
+
 @pytest.mark.parametrize("endian", ["big", "little"])
 @pytest.mark.parametrize("sample_format", [1, 5])
 def test_export_is_byte_identical_without_the_source(
