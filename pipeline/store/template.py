@@ -229,8 +229,8 @@ def _create(root: zarr.Group, path: str, *, shape: tuple[int, ...], **settings: 
 def _require_parents(root: zarr.Group, path: str) -> None:
     """Makes the groups above an array, the outer ones first.
 
-    Zarr would make them as well, but after the array: a kill in between would leave an array that is found complete later,
-    in a folder that is none of the store's groups.
+    Zarr would make them as well, but after the array: a kill in between would leave an array that is found complete
+    later, in a folder that is none of the store's groups.
     """
     parent = path.rpartition("/")[0]
     if parent:
