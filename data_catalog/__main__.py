@@ -105,8 +105,8 @@ def show(
         )
     console.print(table)
     for split, boxes in entry.splits.items():
-        ranges = "; ".join(", ".join(f"{dim} {a}:{b}" for dim, (a, b) in box.items()) or "all" for box in boxes)
-        console.print(f"split {split}: {ranges}")
+        ranges = "; ".join(", ".join(f"{dim} [{a}, {b})" for dim, (a, b) in box.items()) or "all" for box in boxes)
+        console.print(f"split {split}: {ranges}, counted from 0")
     for source in entry.sources:
         console.print(f"source: {source.url} ({source.nbytes} bytes, {source.trace_count} traces)")
     for warning in entry.warnings:

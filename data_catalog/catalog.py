@@ -34,7 +34,10 @@ class Catalog:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         """Args: folder: Where the entries are; by default ``$TRACEMILL_CATALOG``, then ``data_catalog/entries``."""
-        self.folder = Path(folder or os.environ.get(CATALOG_VARIABLE) or DEFAULT_FOLDER)
+        place = str(folder or os.environ.get(CATALOG_VARIABLE) or DEFAULT_FOLDER)
+        if "://" in place:
+            raise InputError(f"{place} is a URL: a catalog is a folder of this machine, or one that it has mounted.")
+        self.folder = Path(place)
 
     def names(self) -> list[str]:
         """Names of all entries, sorted; empty where the folder does not exist yet."""
@@ -214,8 +217,10 @@ class Catalog:
                 f"`python -m data_catalog remove {name}` discards it."
             )
         known = self.names() + self.unfinished_names()
-        near = get_close_matches(name, known, n=3) or known[:5]
-        hint = f"did you mean {', '.join(near)}?" if near else "the catalog is empty."
+        if near := get_close_matches(name, known, n=3):
+            hint = f"did you mean {', '.join(near)}?"
+        else:
+            hint = f"it has {', '.join(known[:5])}{' and others' * (len(known) > 5)}." if known else "it is empty."
         return InputError(
             f"no dataset named {name!r} in the catalog at {self.folder}: {hint} "
             "`python -m data_catalog list` shows all of them; --catalog names another folder."

@@ -35,6 +35,8 @@ def run(app: typer.Typer, *, name: str) -> None:
         app: The commands.
         name: Program name for the help text, e.g. ``python -m pipeline``.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Ended from outside, as by a batch system, a command cleans up as it does when it fails.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     gc.freeze()  # modules stay to the end: to look through them for garbage is what most of an exit would take

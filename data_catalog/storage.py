@@ -13,8 +13,15 @@ from data_catalog.errors import InputError, WorkError
 
 
 def open_storage(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """File system and path of a URL; listings are asked for anew each time, since other processes write there too."""
-    filesystem, path = fsspec.url_to_fs(url, use_listings_cache=False)
+    """File system and path of a URL; listings are asked for anew each time, since other processes write there too.
+
+    Raises:
+        InputError: If no library for such a URL is installed.
+    """
+    try:
+        filesystem, path = fsspec.url_to_fs(url, use_listings_cache=False)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"{url} cannot be opened: {str(error).rstrip('.')}.") from None
     return filesystem, path
 
 

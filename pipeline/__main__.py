@@ -1,5 +1,10 @@
 """``python -m pipeline inspect | convert | status | verify | export | synthesize``."""
 
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C just ends the program while it is loaded
+
 import json
 import os
 from pathlib import Path
@@ -74,7 +79,7 @@ def convert(  # noqa: PLR0913 (a command's options)
     paths: Annotated[list[str], typer.Argument(help="SEG-Y files of one survey, or one recipe (.yaml).")],
     name: Annotated[str | None, typer.Option(help="Name in the catalog.")] = None,
     out: Annotated[str | None, typer.Option(help="Where the store goes: a path or an fsspec URL.")] = None,
-    kind: Annotated[Kind | None, typer.Option(help="stack3d, stack2d or flat; else inferred.")] = None,
+    kind: Annotated[Kind | None, typer.Option(metavar="KIND", help="stack3d, stack2d or flat; else inferred.")] = None,
     variable: Annotated[str | None, typer.Option(help="Name of the main variable [amplitude].")] = None,
     domain: Annotated[str | None, typer.Option(help="time or depth [time].")] = None,
     inline_byte: HeaderByteOption = None,

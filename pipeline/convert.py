@@ -24,7 +24,7 @@ from pipeline.store.ledger import Ledger, Shard
 from pipeline.store.manifest import write_manifest
 from pipeline.store.publish import make_entry
 from pipeline.store.stored_plan import StoredPlan, begun_otherwise, differences, planned_sources, read_plan, write_plan
-from pipeline.store.target import check_target, make_folder, remove_partial_files
+from pipeline.store.target import absent_folders, check_target, make_folder, remove_again, remove_partial_files
 from pipeline.store.template import consolidate_metadata, create_template
 from pipeline.survey.files import Survey, open_survey
 from pipeline.survey.headers import HeaderScan, Workplace, read_headers
@@ -82,7 +82,7 @@ def convert(recipe: ConvertRecipe, *, client: Client, catalog: Catalog, conduct:
     recipe = recipe.model_copy(update={"out": absolute(recipe.out)})
     if recipe.name in catalog.names():
         return _already_published(recipe, surveys, catalog)
-    is_worthless = catalog.unfinished(recipe.name) is None
+    is_worthless, absent = catalog.unfinished(recipe.name) is None, absent_folders(recipe.out)
     catalog.begin(recipe.name, recipe.out)
     try:
         make_folder(recipe.out)
@@ -99,6 +99,7 @@ def convert(recipe: ConvertRecipe, *, client: Client, catalog: Catalog, conduct:
     except InputError:
         if is_worthless:
             remove_empty_folder(recipe.out)
+            remove_again(absent[1:])
             catalog.forget(recipe.name)
         raise
     except CommClosedError:  # an OSError that says nothing of the store
@@ -190,6 +191,7 @@ class _Conversion:
         self.lease = lease
         self.url = recipe.out
         self.ledger = Ledger(self.url)
+        self.taken_over = 0
         self.thread_count = thread_count(client)  # asked now: at the end, the scheduler may be gone
         self.workplace = Workplace(
             client=client,
@@ -319,6 +321,8 @@ class _Conversion:
         make_folder(job.unfinished)
         nbytes = sum(survey.traces_nbytes for survey in self.surveys.values())
         shard_count = plan.design.chunks.shard_count
+        if done:
+            CONSOLE.print(f"going on: {done} of {shard_count} shards are there", highlight=False)
         with progress_bar(f"convert {self.recipe.name}", total_nbytes=nbytes, total_items=shard_count) as advance:
             advance(nbytes * done // shard_count, items=done)
             for outcome in run_windowed(self.client, write_shard, waiting, shared=job):
@@ -371,6 +375,7 @@ class _Conversion:
                 )
             return None
         report: ShardReport = outcome.result()
+        self.taken_over += report.was_taken_over
         if report.record is not None and not report.was_complete:
             self.conduct.telemetry.add(report.record)
         return report
@@ -399,6 +404,8 @@ class _Conversion:
         self.lease.check()
         self.conduct.telemetry.close()
         self.conduct.telemetry.report(CONSOLE, thread_count=self.thread_count)
+        if self.conduct.extends is not None:
+            CONSOLE.print(f"{self.taken_over} shards are those of {self.conduct.extends.name}", highlight=False)
         return make_entry(
             self.recipe,
             plan.design,

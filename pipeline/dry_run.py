@@ -36,6 +36,7 @@ from pipeline.storage.codec import Codec
 from pipeline.storage.new_objects import is_streamed
 from pipeline.storage.objects import absolute, remove_folder
 from pipeline.store.stored_plan import StoredPlan, planned_sources
+from pipeline.store.target import absent_folders, remove_again
 from pipeline.survey.files import Survey
 from pipeline.survey.headers import Workplace
 from pipeline.survey.order import NO_TRACE, Indexed
@@ -64,7 +65,7 @@ def dry_run(recipe: ConvertRecipe, *, client: Client, catalog: Catalog, conduct:
         raise catalog.taken(recipe.name)
     surveys = check_call(recipe, catalog=catalog)
     recipe = recipe.model_copy(update={"out": absolute(recipe.out)})
-    scratch = f"{recipe.out}/{layout.WORK_GROUP}/.dry-run-{uuid.uuid4().hex}"
+    scratch, absent = f"{recipe.out}/{layout.WORK_GROUP}/.dry-run-{uuid.uuid4().hex}", absent_folders(recipe.out)
     workplace = Workplace(client, conduct.index or f"{scratch}/index", scratch)
     try:
         earlier = None if conduct.extends is None else predecessor(conduct.extends).chunks
@@ -73,6 +74,7 @@ def dry_run(recipe: ConvertRecipe, *, client: Client, catalog: Catalog, conduct:
     finally:
         remove_folder(scratch)
         remove_empty_folder(recipe.out)
+        remove_again(absent[1:])
     return _described(recipe, surveys, design, patterns, client)
 
 

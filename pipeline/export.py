@@ -17,6 +17,8 @@ from data_catalog.zarr_metadata import read_array_metadata
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.segy.fields import SAMPLE_FORMATS
 from pipeline.segy.samples import encode
+from pipeline.storage.codec import checksum
+from pipeline.store.stored_shard import DamagedObject, fetch_shard
 from pipeline.work.progress import progress_bar
 
 StoredArray = zarr.Array[Any]
@@ -129,21 +131,50 @@ class _Arrays:
         residue: What its samples lack of the source words; None where they are not the source's, or were rounded.
         trace_number: int64 on the trace dimensions.
         trace_header: uint8 (trace dimensions, header byte).
+        checksums: CRC-32C of each chunk of ``samples``, uint32 on the chunk grid; None where there are none.
     """
 
+    url: str
+    path: str
     samples: StoredArray
     residue: StoredArray | None
     trace_number: StoredArray
     trace_header: StoredArray
+    checksums: StoredArray | None
+
+    def read_samples(self, shard: tuple[int, ...], plan: ChunkPlan) -> NDArray[np.float32]:
+        """The samples of a shard, after the checksums of its chunks were found right.
+
+        Raises:
+            WorkError: If they are not those that were written.
+        """
+        where = plan.trace_slices(shard)
+        if self.checksums is None:
+            return np.asarray(self.samples[where])
+        expected = np.asarray(self.checksums[plan.manifest_slices(shard)])
+        try:
+            stored = fetch_shard(self.url, self.path, (*shard, 0), chunks_per_shard=plan.chunks_per_shard)
+            for chunk in np.ndindex(expected.shape):
+                found = checksum(stored.chunk(chunk)) if stored.is_stored[chunk] else 0
+                if found != expected[chunk]:
+                    raise DamagedObject(f"chunk {chunk} of {stored.path} is not what was written")
+            return np.asarray(stored.values((*where, slice(None))))
+        except DamagedObject as error:
+            raise WorkError(f"{error}; nothing is exported. `python -m pipeline verify` tells all that is.") from None
 
 
 def _open_arrays(url: str, path: str, *, key: str | None, is_source: bool) -> _Arrays:
     is_rounded = read_array_metadata(f"{url}/{layout.manifest_path(path, layout.ROUNDING_ERROR)}") is not None
+    folder, _, name = path.rpartition("/")
+    checksums = f"{folder}/{layout.manifest_path(name, layout.CHECKSUM)}".lstrip("/")
     return _Arrays(
+        url=url,
+        path=path,
         samples=_open(url, path),
         residue=_open(url, layout.residue_path(path)) if is_source and not is_rounded else None,
         trace_number=_open(url, layout.trace_number_path(key)),
         trace_header=_open(url, layout.trace_header_path(key)),
+        checksums=_open(url, checksums) if read_array_metadata(f"{url}/{checksums}") is not None else None,
     )
 
 
@@ -166,20 +197,20 @@ class _SegyWriter:
         if not numbers.size:
             return 0, 0
         headers = np.asarray(self.arrays.trace_header[where])[cells]
-        traces = np.concatenate([headers, self._sample_bytes(where, cells)], axis=1)
+        traces = np.concatenate([headers, self._sample_bytes(shard, cells)], axis=1)
         for run in np.split(np.arange(numbers.size), np.flatnonzero(np.diff(numbers) != 1) + 1):
             content = traces[run[0] : run[-1] + 1].data.cast("B")
             _write_at(file, content, header_nbytes + int(numbers[run[0]]) * traces.shape[1])
         return numbers.size, traces.nbytes
 
-    def _sample_bytes(self, where: tuple[slice, ...], cells: tuple[NDArray[np.intp], ...]) -> NDArray[np.uint8]:
-        samples = np.ascontiguousarray(np.asarray(self.arrays.samples[where])[cells], np.float32)
+    def _sample_bytes(self, shard: tuple[int, ...], cells: tuple[NDArray[np.intp], ...]) -> NDArray[np.uint8]:
+        samples = np.ascontiguousarray(self.arrays.read_samples(shard, self.plan)[cells], np.float32)
         residue = self.arrays.residue
         if self.format.is_ibm and residue is None:
             np.nan_to_num(samples, copy=False, nan=0.0)
         words = encode(samples, is_ibm=self.format.is_ibm)
         if residue is not None:
-            words = words ^ np.asarray(residue[where])[cells]
+            words = words ^ np.asarray(residue[self.plan.trace_slices(shard)])[cells]
         return words.astype(">u4" if self.source.byte_order == "big" else "<u4").view(np.uint8)
 
 

@@ -1,5 +1,6 @@
 """What is in a file, what is odd, and which conversion would fit: for people as a table, for machines as JSON."""
 
+import re
 import shlex
 from math import prod
 from tempfile import TemporaryDirectory
@@ -90,7 +91,8 @@ def _conversion(found: dict[str, Any], *, name: str) -> str:
         for word, summary in found["header_words"].items()
         if summary["first_byte"] != usual[word]
     )
-    return f"python -m pipeline convert {shown}{header_bytes} --name {shlex.quote(name)} --out {shlex.quote(name)}.zarr"
+    usable = re.sub(r"[^A-Za-z0-9._-]+", "", name).strip("._-") or "survey"  # for a pattern too
+    return f"python -m pipeline convert {shown}{header_bytes} --name {usable} --out {usable}.zarr"
 
 
 def _ranges(summary: HeaderSummary, header_bytes: HeaderBytes) -> dict[str, dict[str, int]]:

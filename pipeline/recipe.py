@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+import zarr
+from pydantic import Field, ValidationError, model_validator
 
 from data_catalog import Entry, InputError, Kind, layout
+from data_catalog.conformance import problems_of
 from data_catalog.model_file import read_mapping, validated
 from data_catalog.schema import Model, Name, Url
+from data_catalog.storage import same_place
 from pipeline.segy.fields import TRACE_HEADER_NBYTES, WORD_NBYTES
 from pipeline.storage.codec import CodecName
 from pipeline.storage.rounding import FLOAT32_BITS
@@ -35,6 +38,12 @@ class HeaderBytes(Model):
     cdp: BytePosition = 21
     cdp_x: BytePosition = 181
     cdp_y: BytePosition = 185
+
+    @model_validator(mode="after")
+    def _inline_is_not_crossline(self) -> Self:
+        if self.inline == self.crossline:
+            raise ValueError(f"inline and crossline numbers cannot both be at byte {self.inline}")
+        return self
 
 
 class SourceFile(Model):
@@ -144,10 +153,53 @@ def extended_recipe(entry: Entry, asked: ConvertRecipe) -> ConvertRecipe:
             f"{entry.name!r} has several variables, each with files of its own: write the recipe of the extended "
             "survey, with all files of each, and convert it."
         )
+    known = {source.url for source in entry.sources}
+    if again := [file.path for file in asked.paths if any(same_place(file.path, url) for url in known)]:
+        raise InputError(f"{', '.join(again)}: already among the files of {entry.name!r}; name those to add.")
     positions = asked.header_bytes if "header_bytes" in asked.model_fields_set else recipe.header_bytes
     added = (SourceFile(path=file.path, header_bytes=file.header_bytes or positions) for file in asked.paths)
-    changes = {"paths": (*recipe.paths, *added), "name": asked.name, "out": asked.out, "kind": entry.kind}
+    changes: dict[str, Any] = {
+        "paths": (*recipe.paths, *added),
+        "name": asked.name,
+        "out": asked.out,
+        "kind": entry.kind,
+    }
+    if any("%" in text for texts in recipe.splits.values() for text in texts):
+        changes["splits"] = _splits_in_labels(entry)  # shares of a longer axis would be other traces
     return recipe.model_copy(update=changes)
+
+
+def _splits_in_labels(entry: Entry) -> dict[str, tuple[str, ...]]:
+    def text(dim: str, first: int, end: int) -> str:
+        labels = zarr.open_array(f"{entry.url}/{dim}", mode="r")
+        return f"{dim}:{float(labels[first]):.15g}:{float(labels[end - 1]):.15g}"  # type: ignore[arg-type]
+
+    return {
+        name: tuple(",".join(text(dim, *bounds) for dim, bounds in box.items()) for box in boxes)
+        for name, boxes in entry.splits.items()
+    }
+
+
+_OPTIONS = {"paths": "PATH", "volumes": "--volume", "labels": "--label", "splits": "--split"}
+"""Options whose names are not those of the recipe's fields."""
+
+
+def _from_call(values: dict[str, Any]) -> ConvertRecipe:
+    """A recipe from options alone, whose problems are told by the options' names."""
+    for field, says in {"name": "what to call the dataset", "out": "where the store goes"}.items():
+        if field not in values:
+            raise InputError(f"--{field} is missing: it says {says}.")
+    try:
+        return ConvertRecipe.model_validate(values)
+    except ValidationError as error:
+        told = []
+        for problem in problems_of(error, root=""):
+            field, _, rest = problem.place.lstrip(".").partition(".")
+            option = _OPTIONS.get(field, f"--{field.replace('_', '-')}")
+            if field == "header_bytes":
+                option, rest = f"--{rest.replace('_', '-')}-byte" if rest else "--inline-byte, --crossline-byte", ""
+            told.append(f"{option}{' ' * bool(rest)}{rest}: {problem.message}")
+        raise InputError("\n".join(told)) from None
 
 
 def load_recipe(path: str | Path | None = None, **overrides: Any) -> ConvertRecipe:
@@ -165,7 +217,7 @@ def load_recipe(path: str | Path | None = None, **overrides: Any) -> ConvertReci
         if value is not None:
             both_mappings = isinstance(value, dict) and isinstance(values.get(key), dict)
             values[key] = values[key] | value if both_mappings else value
-    recipe = validated(ConvertRecipe, values, subject=str(path or "the call"), root="recipe")
+    recipe = _from_call(values) if path is None else validated(ConvertRecipe, values, subject=str(path), root="recipe")
     if recipe.kind not in {None, Kind.STACK3D, Kind.STACK2D, Kind.FLAT}:
         raise InputError(f"kind {recipe.kind} is not converted yet: use stack3d, stack2d or flat.")
     names = [recipe.variable, *recipe.volumes, *recipe.labels]

@@ -1,5 +1,6 @@
 """How far a conversion is: read from its plan, its ledger and its lease, by anyone, at any time."""
 
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -48,7 +49,8 @@ def print_status(found: dict[str, Any], *, console: Console) -> None:
         return
     writer = found["writer"]
     by = (
-        f", written by {writer['user']}@{writer['host']} (process {writer['pid']}) since {writer['since']}"
+        f", written by {writer['user']}@{writer['host']} (process {writer['pid']}) since "
+        f"{datetime.fromisoformat(writer['since']):%Y-%m-%d %H:%M %Z}"
         if writer
         else ""
     )
@@ -68,8 +70,10 @@ def how_to_go_on(name: str, *, catalog: Catalog) -> str:
     """What a stopped conversion leaves, and what to do with it, in a sentence."""
     record = catalog.unfinished(name)
     plan = read_plan(record.url) if record else None
-    if record is None or plan is None:
+    if record is None:
         return "nothing was written."
+    if plan is None:
+        return f"no shard was written: the same command begins anew, `python -m data_catalog remove {name}` forgets it."
     done = len(Ledger(record.url).completed())
     return (
         f"{done} of {plan.design.chunks.shard_count} shards are kept: the same command goes on from there, "

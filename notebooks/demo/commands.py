@@ -36,6 +36,9 @@ class Commands:
     catalog: Path
     steps: list[Step] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        print(f"$ export TRACEMILL_CATALOG={shlex.quote(str(self.catalog))}", flush=True)
+
     def run(self, title: str, *arguments: object, ranks: int = 0) -> float:
         """Runs ``python -m ARGUMENTS``, or the same under torchrun; ends the demo if the command fails.
 

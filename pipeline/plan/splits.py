@@ -43,6 +43,8 @@ def _box(name: str, text: str, axes: tuple[Axis | SampleAxis, ...]) -> Box:
             raise InputError(f"split {name}={text} names {match['dim']} twice: give a box of its own for each range.")
         axis = by_name[match["dim"]]
         bounds = float(match["start"]), float(match["stop"])
+        if match["share"] and not 0 <= bounds[0] <= bounds[1] <= 100:
+            raise InputError(f"split {name}={text}: shares go from 0% to 100%, the smaller one first.")
         start, stop = _by_share(axis, bounds) if match["share"] else _by_label(axis, bounds)
         if start >= stop:
             raise InputError(f"split {name}={text} is empty: {axis.name} goes from {axis.first} to {axis.last}.")
@@ -59,5 +61,5 @@ def _by_label(axis: Axis | SampleAxis, bounds: tuple[float, float]) -> tuple[int
 
 
 def _by_share(axis: Axis | SampleAxis, bounds: tuple[float, float]) -> tuple[int, int]:
-    first, last = (min(max(round(axis.size * bound / 100), 0), axis.size) for bound in bounds)
+    first, last = (round(axis.size * bound / 100) for bound in bounds)
     return first, last

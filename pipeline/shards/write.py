@@ -78,11 +78,13 @@ class ShardReport:
         record: What the ledger now says; None if a trace was not where it had been predicted, and nothing was written.
         disagreement: That trace, in a sentence.
         was_complete: Whether it was found complete, and left as it is.
+        was_taken_over: Whether it is the one of the dataset that is extended.
     """
 
     record: ShardRecord | None
     disagreement: str | None = None
     was_complete: bool = False
+    was_taken_over: bool = False
 
 
 class _Disagreement(Exception):  # noqa: N818 (no error: a prediction that did not hold)
@@ -110,7 +112,10 @@ def write_shard(job: ShardJob, shard: Shard) -> ShardReport:
         replaces = earlier is not None or job.is_second_design
         output = ShardOutput(objects, job.url, job.design, shard, replaces=replaces)
         try:
-            if not (job.predecessor and take_over(job.predecessor, shard, numbers, job.design, job.surveys, output)):
+            was_taken_over = job.predecessor is not None and take_over(
+                job.predecessor, shard, numbers, job.design, job.surveys, output
+            )
+            if not was_taken_over:
                 with lent_buffers() as buffers:
                     writer = _ShardWriter(job, shard, output, buffers)
                     for volume in job.design.volumes:
@@ -129,7 +134,7 @@ def write_shard(job: ShardJob, shard: Shard) -> ShardReport:
         headers=output.headers,
     )
     ledger.complete(record, output.manifest)
-    return ShardReport(record)
+    return ShardReport(record, was_taken_over=was_taken_over)
 
 
 def _trace_numbers(job: ShardJob, volume: VolumeDesign, shard: Shard) -> NDArray[np.int64]:

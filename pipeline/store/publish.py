@@ -1,9 +1,12 @@
 """The catalog entry of a finished store."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.core.metadata import ArrayV3Metadata
 
 from data_catalog import Box, Entry, Role, Source, Variable, layout
@@ -43,8 +46,32 @@ def make_entry(
         splits=splits,
         sources=tuple(source for name, survey in surveys.items() for source in _sources(name, survey)),
         recipe=recipe.model_dump(mode="json"),
-        warnings=(*design.warnings, *header_warnings(headers, design.coordinates)),
+        warnings=(*design.warnings, *_losses(recipe.out, design), *header_warnings(headers, design.coordinates)),
     )
+
+
+def _losses(url: str, design: StoreDesign) -> Iterator[str]:
+    """What rounding cost each volume of samples."""
+    for volume in design.volumes if design.dropped_bits else ():
+        if volume.label is None:
+            group = zarr.open_group(f"{url}/{layout.MANIFEST_GROUP}/{volume.name}", mode="r")
+            worst, count, squares = 0.0, 0, 0.0
+            for error, number, mean, m2 in _rows(group, layout.ROUNDING_ERROR, "count", "mean", "m2"):
+                worst, count = max(worst, float(error.max())), count + int(number.sum())
+                squares += float((m2 + number * mean**2).sum())
+            rms = (squares / max(1, count)) ** 0.5
+            yield (
+                f"{volume.name}: rounding changed no sample by more than {worst:.3g}, {worst / (rms or 1):.2%} of the "
+                f"root mean square, {rms:.3g}"
+            )
+
+
+def _rows(group: zarr.Group, *names: str) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Manifest arrays a row of their chunks at a time: a survey of any size fits."""
+    arrays: list[Any] = [group[name] for name in names]
+    step = arrays[0].chunks[0]
+    for start in range(0, arrays[0].shape[0], step):
+        yield tuple(np.asarray(array[start : start + step]) for array in arrays)
 
 
 def _describe(url: str) -> dict[str, Variable]:

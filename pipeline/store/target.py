@@ -1,5 +1,8 @@
 """A place for a new store: free, or where the same conversion was broken off."""
 
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 from data_catalog import InputError, layout
@@ -37,6 +40,25 @@ def remove_partial_files(url: str) -> None:
     if is_local(filesystem):
         for partial in Path(path).rglob("*.partial"):
             partial.unlink()
+
+
+def absent_folders(url: str) -> list[Path]:
+    """The folder of a local store and those above it that are not there yet, the innermost first."""
+    filesystem, path = open_storage(url)
+    if not is_local(filesystem):
+        return []
+    return list(takewhile(lambda folder: not folder.exists(), (Path(path), *Path(path).parents)))
+
+
+def remove_again(folders: Iterable[Path]) -> None:
+    """Removes folders that were made for nothing, as far as they are empty.
+
+    Args:
+        folders: What `absent_folders` said before they were made.
+    """
+    with suppress(OSError):  # gone already, or something else is in it
+        for folder in folders:
+            folder.rmdir()
 
 
 def make_folder(url: str) -> None:

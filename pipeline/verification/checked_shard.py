@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from data_catalog.schema import Model
 from pipeline.plan.chunking import ChunkPlan
+from pipeline.store.stored_shard import DamagedObject, StoredShard, fetch_shard, read_values
 from pipeline.survey.files import Survey
-from pipeline.verification.stored_shard import DamagedObject, StoredShard, fetch_shard, read_values
 
 
 class Finding(Model):

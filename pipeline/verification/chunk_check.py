@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from data_catalog import layout
 from pipeline.storage.codec import checksum
+from pipeline.store.stored_shard import StoredShard
 from pipeline.verification.checked_shard import CheckedShard, first_of
-from pipeline.verification.stored_shard import StoredShard
 
 
 @dataclass(frozen=True, slots=True)

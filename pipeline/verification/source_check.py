@@ -14,10 +14,10 @@ from pipeline.segy.fields import WORD_NBYTES
 from pipeline.segy.read import read_bytes
 from pipeline.segy.samples import decode, encode
 from pipeline.storage.rounding import round_in_place
+from pipeline.store.stored_shard import DamagedObject, StoredShard, read_values
 from pipeline.survey.files import Survey
 from pipeline.survey.order import NO_TRACE
 from pipeline.verification.checked_shard import CheckedShard, CheckedVariable, Finding, first_of
-from pipeline.verification.stored_shard import DamagedObject, StoredShard, read_values
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,17 @@
 import importlib
 import logging
 import signal
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import dask
 from dask.utils import parse_bytes
-from distributed import Client, LocalCluster, Security, Worker, WorkerPlugin
+from distributed import Client, LocalCluster, Security
 from distributed.system import MEMORY_LIMIT
 from distributed.versions import VersionMismatchWarning
 from pydantic import Field, model_validator
@@ -27,6 +29,7 @@ LOOPBACK = "127.0.0.1"
 TLS = "tls://"
 CONNECT_TIMEOUT_S = 10
 CLIENT_LOGGERS = ("distributed.client", "distributed.batched")
+LEAST_MEMORY_NBYTES = 256 * 2**20
 FIRST_WORKER_TIMEOUT_S = 600
 """What a batch system's queue may take, unless the file says otherwise."""
 
@@ -80,11 +83,7 @@ def dask_client(
             describes no cluster that can be started.
         WorkError: If the cluster started, but none of its workers came.
     """
-    try:
-        if memory != "auto":
-            parse_bytes(memory)
-    except ValueError:
-        raise InputError(f"--memory {memory} is no size: write e.g. 2GiB, or auto.") from None
+    _check_memory(memory)
     if cluster is not None and scheduler is not None:
         raise InputError("--scheduler and --cluster both say where the work runs: leave one of them out.")
     if cluster is not None:
@@ -92,9 +91,27 @@ def dask_client(
     elif scheduler in (None, THREADS, PROCESSES):
         opened = _local(workers=workers, memory=memory, in_processes=scheduler == PROCESSES)
     else:
+        if memory != "auto":
+            raise InputError(
+                f"--memory {memory}: the workers at {scheduler} have the memory that they were started with."
+            )
         opened = _connected(scheduler)
     with opened as client:
         yield client
+
+
+def _check_memory(memory: str) -> None:
+    if memory == "auto":
+        return
+    try:
+        nbytes = parse_bytes(memory)
+    except ValueError:
+        raise InputError(f"--memory {memory} is no size: write e.g. 2GiB, or auto.") from None
+    if nbytes < LEAST_MEMORY_NBYTES:
+        raise InputError(
+            f"--memory {memory} is {nbytes} bytes, and a worker takes {LEAST_MEMORY_NBYTES // 2**20}MiB before it does "
+            "anything: write e.g. 2GiB, or auto."
+        )
 
 
 def thread_count(client: Client) -> int:
@@ -111,28 +128,50 @@ def _local(*, workers: int, memory: str, in_processes: bool) -> Iterator[Client]
         "distributed.worker.profile.enabled": False,  # an hour of its samples takes some hundred MiB of each process
         "distributed.comm.timeouts.connect": f"{CONNECT_TIMEOUT_S}s",
     }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=workers if in_processes else 1,
-            threads_per_worker=1 if in_processes else workers,
-            processes=in_processes,
-            memory_limit=memory if in_processes or memory != "auto" else None,
-            host=LOOPBACK if in_processes else None,
-            dashboard_address=f"{LOOPBACK}:0",
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        if in_processes:
-            client.register_plugin(_WithoutInterrupts())
+    with dask.config.set(settings), ExitStack() as stack:
+        with _interrupts_kept_back():
+            cluster = LocalCluster(
+                n_workers=workers if in_processes else 1,
+                threads_per_worker=1 if in_processes else workers,
+                processes=in_processes,
+                memory_limit=memory if in_processes or memory != "auto" else None,
+                host=LOOPBACK if in_processes else None,
+                dashboard_address=f"{LOOPBACK}:0",
+            )
+            client = stack.enter_context(Client(stack.enter_context(cluster)))
         yield client
 
 
-class _WithoutInterrupts(WorkerPlugin):
-    """A terminal sends Ctrl-C to worker processes as well; there it must not break off what the client waits for."""
+@contextmanager
+def _interrupts_kept_back() -> Iterator[None]:
+    """Holds a first Ctrl-C until the block is done: Dask's servers, half started, cannot be stopped in good order.
 
-    def setup(self, worker: Worker) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Threads that are started meanwhile never hear one, nor do the processes that they start, now or later: a terminal
+    sends it to all of them, and in a worker it would break off what the client waits for.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or not _in_main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def keep_back(number: int, frame: object) -> None:
+        came.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever presses it twice means it
+
+    resource_tracker.ensure_running()  # when it is started, it lets its thread hear signals again
+    signal.signal(signal.SIGINT, keep_back)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 @contextmanager
@@ -247,7 +286,9 @@ def _without_client_log() -> Iterator[None]:
 
 def worker_memory(client: Client) -> WorkerMemory:
     """What the smallest worker has for each of its tasks; workers without a limit have their machine's memory."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    # Not client.scheduler_info(): what it returns is shared with a periodic update that leaves workers out.
+    assert client.scheduler is not None, "a client that is open has one"
+    workers = client.sync(client.scheduler.identity, n_workers=-1)["workers"].values()
     found = [(worker["memory_limit"] or MEMORY_LIMIT, worker["nthreads"]) for worker in workers]
     nbytes, threads = min(found, key=lambda limit: limit[0] / limit[1])
     return WorkerMemory(nbytes=nbytes, threads=threads)

@@ -80,8 +80,8 @@ def test_a_file_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--name", "x"], "recipe.out: Field required"),
-        (["--name", "a/b", "--out", "OUT"], "recipe.name: String should match pattern"),
+        (["--name", "x"], "--out is missing: it says where the store goes."),
+        (["--name", "a/b", "--out", "OUT"], "--name: String should match pattern"),
         (["--name", "x", "--out", "/dev/null/x"], "/dev/null/x cannot be read or written"),
         (["--name", "x", "--out", "FULL"], "already in use"),
         (["--name", "x", "--out", "OUT", "--catalog", "/dev/null/catalog"], "catalog folder /dev/null/catalog"),
@@ -91,8 +91,16 @@ def test_a_file_that_cannot_be_used(
         (["--name", "x", "--out", "OUT", "--label", "salt"], "--label takes NAME="),
         (["--name", "x", "--out", "OUT", "--variable", "time"], "time cannot name a variable"),
         (["--name", "x", "--out", "OUT", "--memory", "lots"], "--memory lots is no size"),
+        (["--name", "x", "--out", "OUT", "--memory", "4"], "--memory 4 is 4 bytes, and a worker takes 256MiB"),
+        (["--name", "x", "--out", "foo://bucket/x.zarr"], "foo://bucket/x.zarr cannot be opened: Protocol not known"),
+        (["--name", "x", "--out", "OUT", "--significant-bits", "99"], "--significant-bits: Input should be less than"),
+        (["--name", "x", "--out", "OUT", "--split", "train=inline:0%:160%"], "shares go from 0% to 100%"),
+        (
+            ["--name", "x", "--out", "OUT", "--inline-byte", "189", "--crossline-byte", "189"],
+            "--inline-byte, --crossline-byte: Value error, inline and crossline numbers cannot both be at byte 189",
+        ),
         (["--name", "x", "--out", "OUT", "--split", "train=inline:1..2:105"], "is not DIM:FIRST:LAST"),
-        (["--name", "x", "--out", "OUT", "--codec", "mp3"], "recipe.codec"),
+        (["--name", "x", "--out", "OUT", "--codec", "mp3"], "--codec: Input should be"),
         (["--name", "x", "--out", "OUT", "--kind", "shots"], "not converted yet"),
         (["--name", "x", "--out", "OUT", "--inline-byte", "37"], ""),
         (["--name", "x", "--out", "OUT", "--scheduler", "nonsense://x"], "no Dask scheduler answers"),

@@ -16,7 +16,7 @@ import xarray as xr
 import zarr
 from distributed import Client
 
-from data_catalog import Catalog, InputError, Kind, Role, check_store
+from data_catalog import Catalog, InputError, Kind, Role, WorkError, check_store
 from pipeline.convert import convert
 from pipeline.export import export
 from pipeline.recipe import load_recipe
@@ -310,3 +310,29 @@ def scheduler_and_worker(folder: Path) -> Iterator[str]:
         for process in reversed(processes):
             process.terminate()
             process.wait(30)
+
+
+def test_a_damaged_store_is_not_exported(make_segy, client: Client, catalog_folder: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(name="hurt", paths=(str(make_segy().path),), out=str(tmp_path / "hurt.zarr"))
+    convert(recipe, client=client, catalog=Catalog())
+    (shard, *_) = (path for path in (tmp_path / "hurt.zarr/amplitude/c").rglob("*") if path.is_file())
+    content = bytearray(shard.read_bytes())
+    content[100] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(WorkError, match=r"chunk \(0, 0, 0\) of amplitude/c/0/0/0 is not what was written; nothing is"):
+        export("hurt", out=tmp_path / "back.sgy", catalog=Catalog())
+    shard.unlink()
+    with pytest.raises(WorkError, match=r"is not what was written"):
+        export("hurt", out=tmp_path / "back.sgy", catalog=Catalog())
+    assert not list(tmp_path.glob("*back*"))
+
+
+def test_a_conversion_that_makes_nothing_leaves_no_folders(
+    make_segy, client: Client, catalog_folder: Path, tmp_path: Path
+) -> None:
+    bogus = {"train": ("offset:1:2",)}
+    out = str(tmp_path / "some/where/x.zarr")
+    recipe = load_recipe(name="none", paths=(str(make_segy().path),), out=out, splits=bogus)
+    with pytest.raises(InputError, match="is not DIM:FIRST:LAST"):
+        convert(recipe, client=client, catalog=Catalog())
+    assert not (tmp_path / "some").exists()

@@ -34,6 +34,8 @@ def recipe(folder: Path, values: str = "order=inline", **options: Any) -> Conver
 )
 def test_what_is_planned_is_what_is_done(client: Client, tmp_path: Path, values: str, scan: Any, order: str) -> None:
     catalog, conduct = Catalog(tmp_path / "catalog"), Conduct(header_scan=scan)
+    planned = dry_run(recipe(tmp_path / "a/b", values), client=client, catalog=catalog, conduct=conduct)
+    assert not (tmp_path / "a").exists(), "nor the folders above it"
     planned = dry_run(recipe(tmp_path, values), client=client, catalog=catalog, conduct=conduct)
     assert not (tmp_path / "x.zarr").exists()
     assert catalog.names() == []

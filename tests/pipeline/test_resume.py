@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -475,3 +476,19 @@ def test_a_wrong_prediction_of_sorted_traces(make_resumed, tmp_path, undisturbed
     assert (False, "sort") in seen
     assert (True, "sort") in seen
     resumed.check_complete(undisturbed(path, **chunks))
+
+
+@pytest.mark.parametrize("wait_s", [0.05, 1.5, 3.0, 4.5])
+@pytest.mark.parametrize("scheduler", [(), ("--scheduler", "processes")])
+def test_ctrl_c_while_it_starts_ends_it_without_a_traceback(
+    wait_s: float, scheduler: tuple[str, ...], make_conversion
+) -> None:
+    conversion = make_conversion({"paths": [url_of()], **RECIPE}, options=(*scheduler, "--workers", "2"))
+    call = conversion.start()
+    time.sleep(wait_s)
+    os.killpg(call.pid, signal.SIGINT)
+    ended = conversion.ended(call)
+    assert ended.status in (130, -signal.SIGINT), ended
+    assert "Traceback" not in ended.said
+    if conversion.catalog.unfinished_names():
+        assert "stopped; no shard was written: the same command begins anew" in ended.said

@@ -139,3 +139,31 @@ def test_what_the_old_dataset_decides_is_refused(make_segy, client: Client, tmp_
     asked = load_recipe(paths=("b.sgy",), name="new", out="new.zarr", **option)
     with pytest.raises(InputError, match=f"leave {next(iter(option))} out"):
         extended_recipe(entry, asked)
+
+
+def test_splits_in_shares_stay_on_the_lines_that_they_were_on(
+    make_segy, client: Client, catalog_folder: Path, tmp_path: Path
+) -> None:
+    first, second = make_segy("a.sgy", first_inline=100), make_segy("b.sgy", first_inline=124)
+    splits = {"train": ("inline:0%:50%,time:0%:40%",), "test": ("inline:75%:100%",)}
+    recipe = load_recipe(name="old", paths=(str(first.path),), out=str(tmp_path / "old.zarr"), splits=splits)
+    old = convert(recipe, client=client, catalog=Catalog())
+    new = extend(old, second.path, name="new", client=client, tmp_path=tmp_path)
+    assert new.sizes["inline"] == 2 * old.sizes["inline"]
+    assert (
+        new.splits
+        == old.splits
+        == {
+            "train": ({"inline": (0, 6), "time": (0, 20)},),
+            "test": ({"inline": (9, 12)},),
+        }
+    )
+
+
+def test_a_file_that_the_dataset_has_is_not_added_again(make_segy, client: Client, tmp_path: Path) -> None:
+    made = make_segy("a.sgy")
+    recipe = load_recipe(name="old", paths=(str(made.path),), out=str(tmp_path / "old.zarr"))
+    entry = convert(recipe, client=client, catalog=Catalog(tmp_path))
+    asked = load_recipe(paths=(str(made.path),), name="new", out="new.zarr")
+    with pytest.raises(InputError, match=r"a\.sgy: already among the files of 'old'"):
+        extended_recipe(entry, asked)

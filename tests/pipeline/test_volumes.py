@@ -191,6 +191,10 @@ def test_a_rounded_volume_keeps_its_headers(stacks: dict[str, Any], convert_file
     )
     assert "samples are rounded to 11 significant bits, and are exported so" in entry.warnings
     for name in ("near", "far"):
+        (loss,) = (warning for warning in entry.warnings if warning.startswith(f"{name}: rounding changed"))
+        errors = zarr.open_array(f"{entry.url}/manifest/{name}/rounding_error", mode="r")[...]
+        assert f"by more than {errors.max():.3g}, 0." in loss
+    for name in ("near", "far"):
         (written,) = export("x", out=tmp_path / f"{name}-again.sgy", variable=name, catalog=Catalog())
         found, source = (np.fromfile(path, np.uint8) for path in (written, stacks[name].path))
         np.testing.assert_array_equal(found[:3600], source[:3600])
@@ -269,7 +273,7 @@ def test_a_flat_volume_of_other_length_is_refused(make_segy: Any, convert_files:
         ({"volumes": {"source": ["b.sgy"]}}, "source cannot name a variable"),
         ({"volumes": {"zarr.json": ["b.sgy"]}}, "zarr.json cannot name a variable"),
         ({"volumes": {"a/b": ["b.sgy"]}}, "String should match pattern"),
-        ({"volumes": {"far": []}}, "recipe.volumes.far"),
+        ({"volumes": {"far": []}}, "--volume far"),
     ],
 )
 def test_names_that_collide_are_refused(fields: dict[str, Any], sentence: str) -> None:
