@@ -334,18 +334,18 @@ def test_a_holder_that_cannot_renew_gives_up_when_others_may_take_over(
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be (read or written|opened)"), hold_lease(str(tmp_path / "file"), purpose="x"):
+    with pytest.raises(InputError, match="cannot be read or written"), hold_lease(str(tmp_path / "file"), purpose="x"):
         pass
-    with pytest.raises(InputError, match="cannot be (read or written|opened)"), hold_lease("nowhere://x", purpose="x"):
+    with pytest.raises(InputError, match="cannot be opened"), hold_lease("nowhere://x", purpose="x"):
         pass
 
 
 def test_a_bucket_or_an_endpoint_that_is_not_there(bucket_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="cannot be (read or written|opened)"), hold_lease(f"{bucket_url}-no/a", purpose="x"):
+    with pytest.raises(InputError, match="cannot be read or written"), hold_lease(f"{bucket_url}-no/a", purpose="x"):
         pass
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     lease_file.lease_file(bucket_url).filesystem.clear_instance_cache()
-    with pytest.raises(InputError, match="cannot be (read or written|opened)") as refused, hold_lease(bucket_url, purpose="x"):
+    with pytest.raises(InputError, match="cannot be read or written") as refused, hold_lease(bucket_url, purpose="x"):
         pass
     assert "test-secret" not in str(refused.value)
