@@ -1,7 +1,7 @@
 """What a run is told: frozen, and a misspelt key is an error."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -75,20 +75,48 @@ class OptimiserConfig(Section):
     clip_norm: Positive | None = 1.0
 
 
+class FaultConfig(Section):
+    """What to do about windows whose chunks are missing, short, damaged or cannot be read.
+
+    Attributes:
+        policy: ``stop`` ends the run; ``skip`` leaves a window's place empty, so that it weighs nothing; ``substitute``
+            puts another window there. What was left out is written to ``faults-RANK.jsonl`` in the run's folder.
+        limit: Windows that each rank may leave out before the run ends after all.
+    """
+
+    policy: Literal["stop", "skip", "substitute"] = "stop"
+    limit: Count = 100
+
+
 class FeedConfig(Section):
     """How windows are read.
 
     Attributes:
         threads: Reader threads of each rank.
-        look_ahead_batches: Batches of each rank under way or ready.
-        budget_nbytes: Most bytes of decoded chunks that each rank holds at any time.
-        shuffle_groups: Neighbouring chunk groups whose windows are mixed: more mixes better and holds more chunks.
+        look_ahead_batches: Batches of each rank under way or ready, where `in_flight_nbytes` has room for them.
+        in_flight_nbytes: Most bytes of batches under way or ready that each rank holds at any time.
+        resident_nbytes: Most bytes of decoded chunks that each rank holds at any time.
+        faults: What to do about chunks that cannot be used.
     """
 
     threads: Count = 2
     look_ahead_batches: Count = 4
-    budget_nbytes: Count = 512 * 2**20
-    shuffle_groups: Count = 8
+    in_flight_nbytes: Count = 512 * 2**20
+    resident_nbytes: Count = 2**30
+    faults: FaultConfig = FaultConfig()
+
+
+class OrderConfig(Section):
+    """How windows are mixed; see `trainer.order`.
+
+    Attributes:
+        lanes: Places that each window of a batch is taken from in turn: more of them mix better and hold more chunks.
+            By default as many as fit.
+        ranks: The fewest ranks that the run shall fit on: the more, the less does each of them hold.
+    """
+
+    lanes: Count | None = None
+    ranks: Count = 1
 
 
 class Config(Section):
@@ -110,6 +138,7 @@ class Config(Section):
         validate_every_steps: How often the validation split is scored.
         checkpoint_every_steps: How often a checkpoint is written; scoring writes one too.
         seed: Fixes the weights at the start, the order of windows and what tasks draw.
+        order: How windows are mixed.
         feed: How windows are read.
         out: Folder of the run.
     """
@@ -127,6 +156,7 @@ class Config(Section):
     validate_every_steps: Count = 500
     checkpoint_every_steps: Count = 500
     seed: Whole = 0
+    order: OrderConfig = OrderConfig()
     feed: FeedConfig = FeedConfig()
     out: Path
 

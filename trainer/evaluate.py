@@ -2,8 +2,8 @@
 
 from data_catalog import InputError
 from trainer.experiment import Experiment
-from trainer.feed import ExampleSource
-from trainer.order import check_divides
+from trainer.faulty_windows import FaultPolicy
+from trainer.order import check_share
 from trainer.ranks import Ranks, joined
 from trainer.scoring import score_split
 
@@ -25,9 +25,8 @@ def evaluate(experiment: Experiment, *, split: str | None, ranks: Ranks) -> dict
         raise InputError("the run's configuration names no test split: choose one with --split.")
     if config.dataset.label is not None:
         experiment.dataset.variable(config.dataset.label)  # a network can do without it, a score cannot
-    check_divides(config.batch_size, world_size=ranks.world_size)
-    order = experiment.scoring_order(split)
-    source = ExampleSource(experiment.reader(), order, experiment.task, experiment.network_axes, config.seed)
-    model = experiment.model.to(ranks.device)
+    check_share(config.batch_size, world_size=ranks.world_size)
+    examples = experiment.scoring_examples(experiment.reader(), split=split, ranks=ranks)
+    model, faults = experiment.model.to(ranks.device), FaultPolicy(config.feed.faults, seed=config.seed, record=None)
     with joined(ranks):
-        return score_split(model, source=source, feed=config.feed, batch_size=config.batch_size, ranks=ranks).metrics
+        return score_split(model, examples=examples, faults=faults).metrics

@@ -11,12 +11,15 @@ from torch import nn
 from data_catalog import Catalog, InputError, Variable
 from trainer.components import resolve, settings_of
 from trainer.config import Config
+from trainer.examples import ExampleMaker, Examples
+from trainer.grouping import choose_grouping
 from trainer.normalise import Normalisation, normalisation_from_manifest
-from trainer.order import Order, PlanOrder, ShuffledOrder
+from trainer.order import Order
 from trainer.randomness import Purpose, stream
+from trainer.ranks import Ranks
 from trainer.store import Dataset, StoredVariable
 from trainer.tasks.task import Task, TaskData
-from trainer.window_reader import WindowReader, check_budget
+from trainer.window_reader import WindowReader
 from trainer.windows import Extents, WindowPlan, guard_between, plan_windows
 
 MODELS = {"unet": "trainer.unet:UNet"}
@@ -76,38 +79,70 @@ class Experiment:
         """Dimensions of the variable that the network sees."""
         return tuple(axis for axis, dim in enumerate(self.stored.variable.dims) if dim in self.config.window)
 
-    def training_order(self) -> ShuffledOrder:
-        """The training windows, half a window apart unless the configuration says otherwise, shuffled."""
-        dims = self.stored.variable.dims
-        half = {dim: max(1, extent // 2) for dim, extent in self.config.window.items()}
-        stride = tuple((half | self.config.stride).get(dim, 1) for dim in dims)
-        plan = self._plan(self.config.splits.train, stride=stride)
-        chunk = self.stored.variable.chunk_shape
-        block = tuple(-(-extent // size) * size for extent, size in zip(self.window, chunk, strict=True))
-        return ShuffledOrder(plan, block=block, pool_groups=self.config.feed.shuffle_groups, seed=self.config.seed)
+    def training_examples(self, reader: WindowReader, *, ranks: Ranks) -> Examples:
+        """Examples to learn from: windows half a window apart unless the configuration says otherwise, shuffled.
 
-    def scoring_order(self, split: str) -> Order:
-        """The windows of a split side by side, in order; the last of a row overlaps where the split does not divide."""
-        return PlanOrder(self._plan(split, stride=self.window))
+        Args:
+            reader: Reads them.
+            ranks: The processes of the run.
+
+        Raises:
+            InputError: If no window fits the split, or chunks do not fit the budget.
+        """
+        half = {dim: max(1, extent // 2) for dim, extent in self.config.window.items()}
+        stride = tuple((half | self.config.stride).get(dim, 1) for dim in self.stored.variable.dims)
+        plan, batch_size = self._plan(self.config.splits.train, stride=stride), self.config.batch_size
+        if batch_size > plan.epoch_length:
+            raise InputError(
+                f"config.batch_size is {batch_size}, and split {self.config.splits.train!r} holds {plan.epoch_length} "
+                "windows: choose a smaller batch_size, or a smaller stride."
+            )
+        return self._examples(plan, reader, lanes=self.config.order.lanes, seed=self.config.seed, ranks=ranks)
+
+    def scoring_examples(self, reader: WindowReader, *, split: str, ranks: Ranks) -> Examples:
+        """Those of a split side by side, in order; the last of a row overlaps where the split does not divide.
+
+        Args:
+            reader: Reads them; the same that reads for training, so that both keep to one budget.
+            split: Which one.
+            ranks: The processes of the run.
+
+        Raises:
+            InputError: If no window fits the split, or chunks do not fit the budget.
+        """
+        return self._examples(self._plan(split, stride=self.window), reader, lanes=1, seed=None, ranks=ranks)
 
     def reader(self, *, with_label: bool = True) -> WindowReader:
-        """A reader with a cache of its own.
+        """A reader with a shelf of its own.
 
         Args:
             with_label: Whether it also reads the label, where there is one.
-
-        Raises:
-            InputError: If its budget is too small for a window.
         """
-        reader = WindowReader.open(
+        return WindowReader.open(
             self.dataset,
             stored=self.stored,
             label=self.label if with_label else None,
             normalisation=self.normalisation,
-            budget_nbytes=self.config.feed.budget_nbytes,
+            budget_nbytes=self.config.feed.resident_nbytes,
         )
-        check_budget(reader, window=self.window)
-        return reader
+
+    def _examples(
+        self, plan: WindowPlan, reader: WindowReader, *, lanes: int | None, seed: int | None, ranks: Ranks
+    ) -> Examples:
+        config = self.config
+        grouping = choose_grouping(
+            plan,
+            reader.grids(len(self.window)),
+            batch_size=config.batch_size,
+            ranks=config.order.ranks,
+            threads=config.feed.threads,
+            budget_nbytes=config.feed.resident_nbytes,
+            lanes=lanes,
+        )
+        maker = ExampleMaker(
+            reader, self.task, window=self.window, network_axes=self.network_axes, seed=config.seed, device=ranks.device
+        )
+        return Examples(maker, Order(grouping.groups, config.batch_size, grouping.lanes, seed), config.feed, ranks)
 
     def _plan(self, split: str, *, stride: Extents) -> WindowPlan:
         dims = self.stored.variable.dims

@@ -1,57 +1,97 @@
-"""Batches read ahead by threads: windows in the order's sequence, examples in the task's form, tensors on the device.
+"""Batches read ahead by threads, in the order's sequence; memory holds those under way and no more.
 
-Threads, never processes: a forked child inherits locks of codec libraries, and a copy of every cache. Reader threads
-copy and decode outside the interpreter lock; no more than `FeedConfig.look_ahead_batches` are ever under way.
+    planner   step by step: which windows, and where they lie; announces stretches of lanes as they begin
+    readers   window by window: copy from chunks that are decoded once, and make of it what the batch is made of
+    consumer  batch by batch, in order
+
+Threads, never processes: a forked child inherits the locks of codec libraries, and a copy of whatever is held. Readers
+copy and decode outside the interpreter lock.
 """
 
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from threading import Event, Lock, Semaphore, Thread
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
-import torch
 
+from data_catalog import InputError
 from trainer.config import FeedConfig
-from trainer.order import PADDING, Order, global_batch, share_of_rank
-from trainer.randomness import Purpose, stream
+from trainer.faulty_windows import FaultPolicy
+from trainer.order import PADDING, Order, slots_of_rank
 from trainer.ranks import Ranks
-from trainer.tasks.task import Batch, Example, Task
-from trainer.window_reader import WindowReader, box_at, sections
+from trainer.reads.faults import ChunkFaultError
+from trainer.window_reader import Request, WindowReader
+from trainer.windows import Indices
+
+BatchT = TypeVar("BatchT")
 
 
-@dataclass(frozen=True)
-class ExampleSource:
-    """Makes the example of a window: a function of the window, the epoch and the seed.
+class Maker(Protocol[BatchT]):
+    """Makes batches of windows; several threads fill them, each window by one of them."""
+
+    @property
+    def reader(self) -> WindowReader:
+        """Reads the windows."""
+
+    def begin(self, windows: int) -> BatchT:
+        """A batch to be filled."""
+
+    def fill(self, batch: BatchT, place: int, *, window: int, epoch: int, request: Request, announced: bool) -> None:
+        """Reads a window and puts it in its place.
+
+        Raises:
+            ChunkFaultError: If a chunk cannot be used.
+        """
+
+    def leave_empty(self, batch: BatchT, place: int) -> None:
+        """Puts in a place what weighs nothing."""
+
+
+@dataclass(slots=True)
+class _Step(Generic[BatchT]):
+    """A batch under way.
 
     Attributes:
-        reader: Reads samples.
-        order: Says where windows lie.
-        task: Turns them into examples.
-        network_axes: Dimensions that the network sees.
-        seed: Of the run.
+        number: Of the step.
+        epoch: That it belongs to.
+        windows: Which ones, `PADDING` included.
+        batch: What is filled.
+        left: Windows that are not yet in their places.
+        done: Set when there are none left.
+        error: What stopped one of them.
+        lock: Held while counting.
     """
 
-    reader: WindowReader
-    order: Order
-    task: Task
-    network_axes: tuple[int, ...]
-    seed: int
+    number: int
+    epoch: int
+    windows: Indices
+    batch: BatchT
+    left: int
+    done: Event = field(default_factory=Event)
+    error: BaseException | None = None
+    lock: Lock = field(default_factory=Lock)
 
-    def example(self, window: int, *, epoch: int) -> Example:
-        """The example of one window; one that weighs nothing for `PADDING`."""
-        plan = self.order.plan
-        number = 0 if window == PADDING else window
-        box = box_at(plan.origin(number), extents=plan.window)
-        samples = next(sections(self.reader.read(box), axes=self.network_axes))
-        generator = stream(self.seed, epoch, number, purpose=Purpose.EXAMPLE)
-        example = self.task.example(samples, generator=generator)
-        return example if window != PADDING else example._replace(weight=np.zeros_like(example.weight))
+    def count_one(self) -> None:
+        with self.lock:
+            self.left -= 1
+            if not self.left:
+                self.done.set()
 
 
-class Feed:
+@dataclass(frozen=True, slots=True)
+class _Job(Generic[BatchT]):
+    """One window to be put in its place."""
+
+    step: _Step[BatchT]
+    place: int
+    window: int
+    request: Request | None
+
+
+class Feed(Generic[BatchT]):
     """An iterator over the batches of one rank; close it, or use it in a ``with``.
 
     Attributes:
@@ -59,39 +99,63 @@ class Feed:
     """
 
     def __init__(
-        self, source: ExampleSource, *, config: FeedConfig, batch_size: int, ranks: Ranks, steps: range
+        self,
+        maker: Maker[BatchT],
+        order: Order,
+        *,
+        ranks: Ranks,
+        steps: range,
+        threads: int,
+        look_ahead: int,
+        faults: FaultPolicy,
     ) -> None:
         """Starts reading.
 
         Args:
-            source: Makes examples.
-            config: Threads and look-ahead.
-            batch_size: Windows of a step over all ranks.
-            ranks: Which part of it is this process's.
+            maker: Makes batches.
+            order: Which windows each step takes.
+            ranks: Which part of them is this process's.
             steps: Steps of the run to feed.
+            threads: Readers.
+            look_ahead: Batches under way or ready at any time.
+            faults: What to do about chunks that cannot be used.
         """
         self.wait_s = 0.0
-        self._source = source
-        self._batch_size = batch_size
-        self._ranks = ranks
-        self._steps = iter(steps)
-        self._executor = ThreadPoolExecutor(config.threads, thread_name_prefix="feed")
-        self._under_way: deque[list[Future[Example]]] = deque()
-        for _ in range(config.look_ahead_batches):
-            self._begin_next()
+        self._maker, self._order, self._faults = maker, order, faults
+        self._slots = np.array(slots_of_rank(order.batch_size, rank=ranks.rank, world_size=ranks.world_size))
+        self._stretches: dict[int, tuple[int, int, Indices]] = {}
+        self._room = Semaphore(look_ahead)
+        self._jobs: SimpleQueue[_Job[BatchT] | None] = SimpleQueue()
+        self._ready: SimpleQueue[_Step[BatchT] | BaseException | None] = SimpleQueue()
+        self._closed = False
+        planner = Thread(target=self._plan, args=(steps,), name="feed-planner", daemon=True)
+        readers = [Thread(target=self._read, name=f"feed-{number}", daemon=True) for number in range(threads)]
+        self._threads = [planner, *readers]
+        for thread in self._threads:
+            thread.start()
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[BatchT]:
         return self
 
-    def __next__(self) -> Batch:
-        if not self._under_way:
+    def __next__(self) -> BatchT:
+        return self.next_step()[1]
+
+    def next_step(self) -> tuple[Indices, BatchT]:
+        """The next batch, and the numbers of its windows, `PADDING` where there is none; raises as ``next`` does."""
+        if self._closed:
             raise StopIteration
         started = time.perf_counter()
-        examples = [future.result() for future in self._under_way.popleft()]
-        self._begin_next()
-        batch = _to_device(_collate(examples), device=self._ranks.device)
+        step = self._ready.get()
+        if step is None or isinstance(step, BaseException):
+            self.close()
+            raise step or StopIteration
+        step.done.wait()
+        self._room.release()
+        if step.error is not None:
+            self.close()
+            raise step.error
         self.wait_s += time.perf_counter() - started
-        return batch
+        return step.windows, step.batch
 
     def __enter__(self) -> Self:
         return self
@@ -101,26 +165,97 @@ class Feed:
 
     def close(self) -> None:
         """Stops reading; waits for the windows that are being read."""
-        self._under_way.clear()
-        self._executor.shutdown(cancel_futures=True)
+        self._closed = True
+        self._room.release()
+        for thread in self._threads:
+            thread.join()
 
-    def _begin_next(self) -> None:
-        step = next(self._steps, None)
-        if step is None:
+    def _plan(self, steps: range) -> None:
+        try:
+            for number in steps:
+                self._room.acquire()
+                if self._closed:
+                    break
+                self._begin(number)
+            self._ready.put(None)
+        except BaseException as error:  # the consumer's thread raises it
+            self._ready.put(error)
+        finally:
+            for _ in self._threads[1:]:
+                self._jobs.put(None)
+
+    def _begin(self, number: int) -> None:
+        epoch, place = divmod(number, self._order.steps_per_epoch)
+        windows = self._windows(place, epoch=epoch)
+        step = _Step(number, epoch, windows, self._maker.begin(len(windows)), left=len(windows))
+        self._ready.put(step)
+        taken = np.flatnonzero(windows != PADDING)
+        requests = dict(zip(taken.tolist(), self._requests(windows[taken]), strict=True))
+        for at, window in enumerate(windows.tolist()):
+            self._jobs.put(_Job(step, at, window, requests.get(at)))
+
+    def _windows(self, place: int, *, epoch: int) -> Indices:
+        """The windows of this rank's slots; announces the stretches that begin with them."""
+        lanes, places = self._order.turns(place, epoch=epoch)
+        windows = np.full(len(self._slots), PADDING)
+        for at, (lane, of_lane) in enumerate(
+            zip(lanes[self._slots].tolist(), places[self._slots].tolist(), strict=True)
+        ):
+            if lane == PADDING:
+                continue
+            of_epoch, first, stretch = self._stretches.get(lane, (-1, 0, windows))
+            if of_epoch != epoch or of_lane >= first + len(stretch):
+                first, stretch = of_lane, self._order.stretch(lane, of_lane, epoch=epoch)
+                self._stretches[lane] = epoch, first, stretch
+                self._maker.reader.announce(*self._order.plan.ranges(stretch))
+            windows[at] = stretch[of_lane - first]
+        return windows
+
+    def _requests(self, windows: Indices) -> list[Request]:
+        return self._maker.reader.requests(*self._order.plan.ranges(windows))
+
+    def _read(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                if not self._closed:
+                    self._do(job)
+            except BaseException as error:  # the consumer's thread raises it
+                job.step.error = error
+            job.step.count_one()
+
+    def _do(self, job: _Job[BatchT]) -> None:
+        step, place = job.step, job.place
+        if job.request is not None and self._fill(step, place, window=job.window, request=job.request, announced=True):
             return
-        epoch, windows = global_batch(self._source.order, step=step, batch_size=self._batch_size)
-        ours = share_of_rank(windows, rank=self._ranks.rank, world_size=self._ranks.world_size)
-        self._under_way.append(
-            [self._executor.submit(self._source.example, int(window), epoch=epoch) for window in ours]
+        others = self._faults.substitutes(job.window, epoch=step.epoch, windows=len(self._order.plan))
+        for other in others if job.request is not None else ():
+            request = self._requests(np.array([other]))[0]
+            if self._fill(step, place, window=other, request=request, announced=False):
+                step.windows[place] = other
+                return
+        step.windows[place] = PADDING
+        self._maker.leave_empty(step.batch, place)
+
+    def _fill(self, step: _Step[BatchT], place: int, *, window: int, request: Request, announced: bool) -> bool:
+        maker, epoch = self._maker, step.epoch
+        try:
+            maker.fill(step.batch, place, window=window, epoch=epoch, request=request, announced=announced)
+        except ChunkFaultError as fault:
+            self._faults.record(fault, step=step.number, window=window)
+            return False
+        return True
+
+
+def look_ahead_batches(config: FeedConfig, *, batch_nbytes: int) -> int:
+    """Batches that may be under way: as many as wanted, as far as there is room beside the one that is worked on.
+
+    Raises:
+        InputError: With the bytes needed, if there is not even room for two.
+    """
+    room = config.in_flight_nbytes // batch_nbytes - 1
+    if room < 1:
+        raise InputError(
+            f"config.feed.in_flight_nbytes is {config.in_flight_nbytes}, and two batches of a rank take "
+            f"{2 * batch_nbytes} bytes: allow at least that, or choose a smaller batch_size, or more ranks."
         )
-
-
-def _collate(examples: list[Example]) -> Batch:
-    return Batch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*examples, strict=True)))
-
-
-def _to_device(batch: Batch, *, device: torch.device) -> Batch:
-    if device.type == "cpu":
-        return batch
-    # PyTorch's pinned allocator hands a page out again only when the copies from it are done.
-    return Batch(*(part.pin_memory().to(device, non_blocking=True) for part in batch))
+    return min(config.look_ahead_batches, room)

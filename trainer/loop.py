@@ -24,10 +24,11 @@ from trainer.checkpoint import (
     write_checkpoint,
 )
 from trainer.config_file import write_config
+from trainer.examples import Examples, on_device
 from trainer.experiment import Experiment
-from trainer.feed import ExampleSource, Feed
+from trainer.faulty_windows import FaultPolicy
 from trainer.optimisation import learning_rate, make_optimiser, set_learning_rate, take_step
-from trainer.order import check_divides, steps_per_epoch
+from trainer.order import check_share
 from trainer.ranks import Ranks, joined, wait_for_all
 from trainer.run_folder import make_run_folder
 from trainer.run_log import RunLog
@@ -44,8 +45,8 @@ class Training:
         experiment: Data, task and network.
         ranks: The processes of the run.
         training: Examples to learn from.
-        order_digest: Of the order that they come in.
         validation: Examples to score; None where there are none.
+        faults: What to do about chunks that cannot be used.
         optimiser: Of the network.
         first_step: Steps done before.
         steps: Of the whole run.
@@ -53,9 +54,9 @@ class Training:
 
     experiment: Experiment
     ranks: Ranks
-    training: ExampleSource
-    order_digest: str
-    validation: ExampleSource | None
+    training: Examples
+    validation: Examples | None
+    faults: FaultPolicy
     optimiser: torch.optim.Optimizer
     first_step: int
     steps: int
@@ -71,9 +72,10 @@ class Training:
         network = _over_ranks(self.experiment.model, ranks=ranks)
         with ExitStack() as stack:
             log = stack.enter_context(self._begin_log()) if ranks.is_first else None
-            feed = stack.enter_context(self._feed())
+            steps = range(self.first_step, self.steps)
+            feed = stack.enter_context(self.training.feed(steps, faults=self.faults))
             done_at, waited_s = time.perf_counter(), 0.0
-            for step, batch in enumerate(feed, start=self.first_step + 1):
+            for step, batch in enumerate(on_device(feed, device=ranks.device), start=self.first_step + 1):
                 rate = learning_rate(step - 1, steps=self.steps, config=config.optimiser)
                 set_learning_rate(self.optimiser, rate=rate)
                 clip_norm = config.optimiser.clip_norm
@@ -93,7 +95,7 @@ class Training:
         config, last = self.experiment.config, step == self.steps
         scores = None
         if self.validation and (last or step % config.validate_every_steps == 0):
-            scores = self._score(self.validation)
+            scores = score_split(self.experiment.model, examples=self.validation, faults=self.faults)
             if log and config.splits.validation:
                 log.scores(step, split=config.splits.validation, metrics=scores.metrics, picture=scores.picture)
         if scores or last or step % config.checkpoint_every_steps == 0:
@@ -101,15 +103,11 @@ class Training:
                 self._save(step, scores=scores)
             wait_for_all()
 
-    def _score(self, source: ExampleSource) -> Scores:
-        config, model = self.experiment.config, self.experiment.model
-        return score_split(model, source=source, feed=config.feed, batch_size=config.batch_size, ranks=self.ranks)
-
     def _save(self, step: int, *, scores: Scores | None) -> None:
         normalisation, label = self.experiment.normalisation, self.experiment.label
         state = RunState(
             step=step,
-            order_digest=self.order_digest,
+            order_digest=self.training.order.digest,
             origin=_origin(self.experiment),
             mean=normalisation.mean,
             standard_deviation=normalisation.standard_deviation,
@@ -124,10 +122,6 @@ class Training:
         config = self.experiment.config
         write_config(config.out / "config.yaml", config=config)
         return RunLog(config.out, first_step=self.first_step, steps=self.steps)
-
-    def _feed(self) -> Feed:
-        config, steps = self.experiment.config, range(self.first_step, self.steps)
-        return Feed(self.training, config=config.feed, batch_size=config.batch_size, ranks=self.ranks, steps=steps)
 
 
 def fit(experiment: Experiment, *, ranks: Ranks, resume: bool) -> None:
@@ -149,29 +143,23 @@ def fit(experiment: Experiment, *, ranks: Ranks, resume: bool) -> None:
 
 def _ready(experiment: Experiment, *, ranks: Ranks, resume: bool) -> Training:
     config = experiment.config
-    check_divides(config.batch_size, world_size=ranks.world_size)
-    order, reader = experiment.training_order(), experiment.reader()
-    if config.batch_size > len(order.plan):
-        raise InputError(
-            f"config.batch_size is {config.batch_size}, and split {config.splits.train!r} holds {len(order.plan)} "
-            "windows: choose a smaller batch_size, or a smaller stride."
-        )
-    axes, validation = experiment.network_axes, None
+    check_share(config.batch_size, world_size=ranks.world_size)
+    reader = experiment.reader()
+    training, validation = experiment.training_examples(reader, ranks=ranks), None
+    order = training.order
     if config.splits.validation:
-        scored = experiment.scoring_order(config.splits.validation)
-        validation = ExampleSource(reader, scored, experiment.task, axes, config.seed)
+        validation = experiment.scoring_examples(reader, split=config.splits.validation, ranks=ranks)
     experiment.model.to(ranks.device)
     optimiser = make_optimiser(experiment.model, config=config.optimiser)
-    digest = order.digest(batch_size=config.batch_size)
     return Training(
         experiment=experiment,
         ranks=ranks,
-        training=ExampleSource(reader, order, experiment.task, axes, config.seed),
+        training=training,
         validation=validation,
+        faults=FaultPolicy(config.feed.faults, seed=config.seed, record=config.out / f"faults-{ranks.rank}.jsonl"),
         optimiser=optimiser,
-        order_digest=digest,
-        first_step=_restore(experiment, optimiser=optimiser, order_digest=digest, resume=resume),
-        steps=config.steps or (config.epochs or 0) * steps_per_epoch(order, batch_size=config.batch_size),
+        first_step=_restore(experiment, optimiser=optimiser, order_digest=order.digest, resume=resume),
+        steps=config.steps or (config.epochs or 0) * order.steps_per_epoch,
     )
 
 
@@ -188,7 +176,7 @@ def _restore(experiment: Experiment, *, optimiser: torch.optim.Optimizer, order_
     if state.order_digest != order_digest:
         raise InputError(
             f"checkpoint {checkpoint} saw other windows in another order: splits, window, stride, batch_size, "
-            "feed.shuffle_groups or seed have changed. Set them back, or choose another --out."
+            "order, seed or the memory that groups were made for have changed. Set them back, or choose another --out."
         )
     load_optimiser(checkpoint, optimiser=optimiser)
     return state.step

@@ -1,173 +1,177 @@
-"""Which windows make which global batch: a pure function of (seed, epoch, plan), whatever the number of ranks.
+"""Which windows make which global batch: a pure function of (seed, epoch, step), whatever the number of ranks.
 
-Windows whose origins lie in the same block of chunks form a *group*. The groups of an epoch are permuted; a *pool* is a
-few neighbours in that permutation, and inside it windows are shuffled. So a batch mixes several places, while the
-chunks in use stay those of one pool, or of two where one ends:
+Each place in a batch, a *slot*, is filled from *lanes* of its own. The groups of an epoch are permuted, their windows
+strung together and cut into as many equal runs as there are lanes; a lane walks its run from one end to the other:
 
-    groups   7 2 9 0 | 4 1 8 3 | 6 5        permuted by (seed, epoch)
-    pools    shuffled  shuffled  shuffled   by (seed, epoch, number of the pool)
-    batches  ---- ---- ---- ---- ---- ----  cut from the sequence; the last one is filled with PADDING
+    groups   7 . . . | 2 . . | 9 . . . . | 0 . . | 4 . . . | 1 . . ...     permuted by (seed, epoch)
+    lanes    [ slot 0, lane 0 ][ slot 0, lane 1 ][ slot 1, lane 0 ][ slot 1, lane 1 ] ...
+    slot 0   takes one window from each of its lanes in turn, in an order drawn anew for each turn
+    batch t  is what all slots take at step t; rank r of W serves the slots r, r + W, r + 2 W ...
+
+So all windows of a batch come from different places, and so do those of neighbouring batches; a chunk is decoded by one
+rank, but for halos and the groups that are cut between lanes; each lane holds the chunks of one slab; and all that is
+arithmetic on the step, so that a run goes on anywhere on any number of ranks.
 """
 
 import hashlib
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from data_catalog import InputError
-from trainer.randomness import Purpose, stream
-from trainer.windows import BoxWindows, Extents, WindowPlan
+from trainer.groups import Groups
+from trainer.randomness import Purpose, hashed, stream
+from trainer.windows import Indices, WindowPlan
 
 PADDING = -1
 """Stands for no window: fills up the last batch of an epoch and weighs nothing."""
 
-Indices = npt.NDArray[np.int64]
 
+@dataclass(frozen=True, eq=False)
+class Order:
+    """The windows of each epoch in batches.
 
-class Order(Protocol):
-    """A sequence of windows for each epoch."""
+    Attributes:
+        groups: The windows, and which of them share chunks.
+        batch_size: Windows of a step over all ranks: slots.
+        lanes: Lanes of each slot: more of them mix better and hold more chunks.
+        seed: Of the run; None keeps the order of the plan, in every epoch, for scoring.
+    """
+
+    groups: Groups
+    batch_size: int
+    lanes: int
+    seed: int | None
 
     @property
     def plan(self) -> WindowPlan:
         """The windows that are ordered."""
+        return self.groups.plan
 
-    def sequence(self, epoch: int, *, start: int, stop: int) -> Indices:
-        """Window numbers at places ``start`` to ``stop`` of an epoch, both inside it."""
-
-
-@dataclass(frozen=True)
-class PlanOrder:
-    """The order of the plan, the same in every epoch: for validation.
-
-    Attributes:
-        plan: The windows.
-    """
-
-    plan: WindowPlan
-
-    def sequence(self, epoch: int, *, start: int, stop: int) -> Indices:
-        """Window numbers at places ``start`` to ``stop``, which are the places themselves."""
-        return np.arange(start, stop, dtype=np.int64)
-
-
-@dataclass(frozen=True)
-class ShuffledOrder:
-    """A random order that keeps windows of the same chunks together: for training.
-
-    Attributes:
-        plan: The windows.
-        block: Samples of a block of chunks along each dimension.
-        pool_groups: Groups whose windows are mixed.
-        seed: Of the run.
-    """
-
-    plan: WindowPlan
-    block: Extents
-    pool_groups: int
-    seed: int
+    @property
+    def steps_per_epoch(self) -> int:
+        """Global batches of an epoch; the last one may hold `PADDING`."""
+        return math.ceil(self.plan.epoch_length / self.batch_size)
 
     @cached_property
-    def group_sizes(self) -> Indices:
-        """Windows in each group, (group,), box by box."""
-        return np.concatenate([_outer_product(_run_lengths(self, box)) for box in self.plan.boxes])
-
-    def digest(self, *, batch_size: int) -> str:
-        """SHA-256 of all that the global batches follow from, the epoch and the step aside."""
-        text = f"{self.plan.digest} {self.block} {self.pool_groups} {self.seed} {batch_size}"
+    def digest(self) -> str:
+        """SHA-256 of all that the global batches follow from, the step aside."""
+        text = f"{self.groups.text} {self.batch_size} {self.lanes} {self.seed}"
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def sequence(self, epoch: int, *, start: int, stop: int) -> Indices:
-        """Window numbers at places ``start`` to ``stop`` of an epoch."""
-        first_of_pool = _epoch_layout(self, epoch)[1]
-        first, last = np.searchsorted(first_of_pool, [start, stop - 1], side="right") - 1
-        pools = np.concatenate([_pool_windows(self, epoch, pool) for pool in range(first, last + 1)])
-        offset = int(first_of_pool[first])
-        return pools[start - offset : stop - offset]
+    def turns(self, place: int, *, epoch: int) -> tuple[Indices, Indices]:
+        """Which lane each slot takes its window from, and the how manieth of that lane it is.
+
+        Args:
+            place: Of the step in its epoch.
+            epoch: Counts from 0.
+
+        Returns:
+            The lane of each slot, (slot,), counted over all slots, and the place in it, (slot,); both `PADDING` where
+            an epoch has no window left.
+        """
+        turn, which = divmod(place, self.lanes)
+        lanes = _lanes_of_turn(self, epoch, turn)[:, which]
+        return lanes, np.where(lanes == PADDING, PADDING, turn)
+
+    def stretch(self, lane: int, place: int, *, epoch: int) -> Indices:
+        """The windows of a lane from a place on, as far as they are of one group."""
+        first, end = self._run(lane)
+        groups, first_of_group, begin = _permuted(self, epoch)
+        start = (begin + first + place) % self.plan.epoch_length
+        at = int(np.searchsorted(first_of_group, start, side="right")) - 1
+        offset = start - int(first_of_group[at])
+        return _windows_of_group(self, epoch, int(groups[at]))[offset : offset + end - first - place]
+
+    def batch(self, step: int) -> tuple[int, Indices]:
+        """The windows of one step over all ranks.
+
+        Args:
+            step: Counts from 0 over the whole run.
+
+        Returns:
+            The epoch, and window numbers, (batch_size,), with `PADDING` at the end of an epoch.
+        """
+        epoch, place = divmod(step, self.steps_per_epoch)
+        lanes, places = self.turns(place, epoch=epoch)
+        windows = [
+            PADDING if lane == PADDING else self.stretch(lane, at, epoch=epoch)[0]
+            for lane, at in zip(lanes.tolist(), places.tolist(), strict=True)
+        ]
+        return epoch, np.asarray(windows, dtype=np.int64)
+
+    def _run(self, lane: int) -> tuple[int, int]:
+        """Where a lane begins and ends in the string of all windows of an epoch."""
+        slot, number = divmod(lane, self.lanes)
+        first, end = _even_cut(self.plan.epoch_length, parts=self.batch_size, part=slot)
+        start, stop = _even_cut(end - first, parts=self.lanes, part=number)
+        return first + start, first + stop
 
 
-def steps_per_epoch(order: Order, *, batch_size: int) -> int:
-    """Global batches of an epoch; the last one may hold `PADDING`."""
-    return math.ceil(len(order.plan) / batch_size)
+def slots_of_rank(batch_size: int, *, rank: int, world_size: int) -> range:
+    """The slots that a rank serves."""
+    return range(rank, batch_size, world_size)
 
 
-def global_batch(order: Order, *, step: int, batch_size: int) -> tuple[int, Indices]:
-    """The windows of one step over all ranks.
-
-    Args:
-        order: The sequence of each epoch.
-        step: Counts from 0 over the whole run.
-        batch_size: Windows of a step over all ranks.
-
-    Returns:
-        The epoch, and window numbers, (batch_size,), filled up with `PADDING` at the end of an epoch.
-    """
-    epoch, place = divmod(step, steps_per_epoch(order, batch_size=batch_size))
-    start = place * batch_size
-    windows = order.sequence(epoch, start=start, stop=min(start + batch_size, len(order.plan)))
-    return epoch, np.pad(windows, (0, batch_size - len(windows)), constant_values=PADDING)
-
-
-def share_of_rank(windows: Indices, *, rank: int, world_size: int) -> Indices:
-    """A rank's part of a global batch: equal contiguous parts."""
-    share = len(windows) // world_size
-    return windows[rank * share : (rank + 1) * share]
-
-
-def check_divides(batch_size: int, *, world_size: int) -> None:
-    """Refuses a global batch that cannot be dealt evenly.
+def check_share(batch_size: int, *, world_size: int) -> None:
+    """Refuses more ranks than there are windows in a batch.
 
     Raises:
-        InputError: If ``world_size`` does not divide ``batch_size``.
+        InputError: If a rank would have none.
     """
-    if batch_size % world_size:
-        divisors = ", ".join(str(count) for count in range(1, batch_size + 1) if batch_size % count == 0)
+    if world_size > batch_size:
         raise InputError(
-            f"batch_size is {batch_size} windows over all ranks, and {world_size} processes cannot share it evenly: "
-            f"start {divisors} processes, or choose a multiple of {world_size}."
+            f"config.batch_size is {batch_size} windows over all ranks, too few for {world_size} processes: start at "
+            f"most {batch_size}, or choose a larger batch_size."
         )
 
 
-@lru_cache(maxsize=2)
-def _epoch_layout(order: ShuffledOrder, epoch: int) -> tuple[Indices, Indices]:
-    groups = stream(order.seed, epoch, purpose=Purpose.GROUPS).permutation(len(order.group_sizes))
-    first_of_group = np.cumsum(order.group_sizes[groups]) - order.group_sizes[groups]
-    return groups, first_of_group[:: order.pool_groups]
+def _even_cut(length: int, *, parts: int, part: int) -> tuple[int, int]:
+    """First and end of one of the parts of a length; the first ones are longer by one where it does not divide."""
+    each, longer = divmod(length, parts)
+    first = part * each + min(part, longer)
+    return first, first + each + (part < longer)
+
+
+@lru_cache(maxsize=16)
+def _lanes_of_turn(order: Order, epoch: int, turn: int) -> Indices:
+    """The lane that each slot takes at each step of a turn, (slot, lane); `PADDING` behind those with nothing left."""
+    lanes = np.arange(order.batch_size * order.lanes)
+    lengths = np.array([end - first for first, end in map(order._run, lanes.tolist())])
+    if order.seed is None:
+        keys = lanes.astype(np.uint64)
+    else:
+        seed = int(stream(order.seed, epoch, turn, purpose=Purpose.LANES).integers(2**63))
+        keys = hashed(lanes.astype(np.uint64), key=seed)
+    ended = lengths <= turn
+    shape = order.batch_size, order.lanes
+    in_turn = np.lexsort((keys.reshape(shape), ended.reshape(shape)), axis=1)
+    taken = np.take_along_axis(lanes.reshape(shape), in_turn, axis=1)
+    return np.where(ended[taken], PADDING, taken)
 
 
 @lru_cache(maxsize=4)
-def _pool_windows(order: ShuffledOrder, epoch: int, pool: int) -> Indices:
-    groups = _epoch_layout(order, epoch)[0][pool * order.pool_groups : (pool + 1) * order.pool_groups]
-    windows = np.concatenate([_group_windows(order, int(group)) for group in groups])
-    return stream(order.seed, epoch, pool, purpose=Purpose.POOL).permutation(windows)
+def _permuted(order: Order, epoch: int) -> tuple[Indices, Indices, int]:
+    """The groups of an epoch in its order, the first window of each in the string of all, and where the string begins.
+
+    The string is closed to a ring and opened elsewhere in each epoch: groups, of equal length as they often are, would
+    be cut at the same windows in all of them.
+    """
+    lengths = order.groups.lengths
+    taken, begin = np.flatnonzero(lengths), 0
+    if order.seed is not None:
+        generator = stream(order.seed, epoch, purpose=Purpose.GROUPS)
+        taken, begin = generator.permutation(taken), int(generator.integers(order.plan.epoch_length))
+    of_taken = lengths[taken]
+    return taken, np.cumsum(of_taken) - of_taken, begin
 
 
-def _group_windows(order: ShuffledOrder, group: int) -> Indices:
-    groups_of_box = [math.prod(map(len, _run_lengths(order, box))) for box in order.plan.boxes]
-    first_of_box = np.cumsum([0, *groups_of_box])
-    number = int(np.searchsorted(first_of_box, group, side="right")) - 1
-    box = order.plan.boxes[number]
-    lengths = _run_lengths(order, box)
-    runs = np.unravel_index(group - first_of_box[number], tuple(map(len, lengths)))
-    places = [length[:run].sum() + np.arange(length[run]) for run, length in zip(runs, lengths, strict=True)]
-    in_box = np.ravel_multi_index(np.ix_(*places), box.counts).ravel()
-    return np.asarray(in_box + order.plan.first_of_box[number], dtype=np.int64)
-
-
-@lru_cache(maxsize=1024)
-def _run_lengths(order: ShuffledOrder, box: BoxWindows) -> tuple[Indices, ...]:
-    """Windows whose origins share a block, along each dimension: runs, as origins ascend."""
-    return tuple(
-        np.unique(box.origins_along(dimension) // extent, return_counts=True)[1].astype(np.int64)
-        for dimension, extent in enumerate(order.block)
-    )
-
-
-def _outer_product(lengths: tuple[Indices, ...]) -> Indices:
-    product = np.ones(1, dtype=np.int64)
-    for along in lengths:
-        product = np.multiply.outer(product, along).ravel()
-    return product
+@lru_cache(maxsize=256)
+def _windows_of_group(order: Order, epoch: int, group: int) -> Indices:
+    slabs = list(order.groups.slabs(group))
+    if order.seed is not None:
+        generator = stream(order.seed, epoch, group, purpose=Purpose.SLAB)
+        slabs = [generator.permutation(slab) for slab in slabs]
+    return np.concatenate(slabs)

@@ -8,11 +8,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from trainer.store import ZarrArray
 from trainer.tasks.task import Task, Window
 from trainer.tiles import Tile, Tiling, intersection, within
 from trainer.window_reader import WindowReader, sections
 from trainer.windows import Ranges
+from trainer.zarr_array import ZarrArray
 
 Samples = npt.NDArray[np.generic]
 
@@ -71,7 +71,7 @@ class Predictor:
 
     @torch.no_grad()
     def _run_network(self, tile: Tile) -> Iterator[tuple[Window, npt.NDArray[np.float32]]]:
-        windows = list(sections(self.reader.read(tile.read), axes=self.tiling.network_axes))
+        windows = list(sections(self.reader.read_box(tile.read), axes=self.tiling.network_axes))
         behind = [(0, 0), (0, 0), *((0, extra) for extra in self.tiling.padding(tile))]
         inputs = np.pad(np.stack([self.task.prediction_input(window) for window in windows]), behind)
         outputs = self.model(torch.from_numpy(inputs).to(self.device)).cpu().numpy()

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trainer.config import FeedConfig
-from trainer.feed import ExampleSource, Feed
-from trainer.order import steps_per_epoch
-from trainer.ranks import Ranks, sum_over_ranks
+from trainer.examples import Examples, on_device
+from trainer.faulty_windows import FaultPolicy
+from trainer.ranks import sum_over_ranks
 
 
 @dataclass(frozen=True)
@@ -27,22 +26,19 @@ class Scores:
 
 
 @torch.no_grad()
-def score_split(model: nn.Module, *, source: ExampleSource, feed: FeedConfig, batch_size: int, ranks: Ranks) -> Scores:
-    """Runs a network over a split and merges what all ranks have counted.
+def score_split(model: nn.Module, *, examples: Examples, faults: FaultPolicy) -> Scores:
+    """Runs a network over a split and merges what all ranks have counted; all of them call this together.
 
     Args:
         model: Not wrapped for several ranks; left in training mode.
-        source: The split's examples.
-        feed: How to read.
-        batch_size: Windows of a step over all ranks.
-        ranks: All of them call this together.
+        examples: Those of the split.
+        faults: What to do about chunks that cannot be used.
     """
     model.eval()
-    task, totals = source.task, []
+    task, totals = examples.maker.task, []
     picture: dict[str, Tensor] = {}
-    steps = range(steps_per_epoch(source.order, batch_size=batch_size))
-    with Feed(source, config=feed, batch_size=batch_size, ranks=ranks, steps=steps) as batches:
-        for batch in batches:
+    with examples.feed(range(examples.order.steps_per_epoch), faults=faults) as feed:
+        for batch in on_device(feed, device=examples.ranks.device):
             output = model(batch.input)
             totals.append(task.statistics(output, batch=batch))
             picture = picture or task.picture(output, batch=batch)

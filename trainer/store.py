@@ -1,18 +1,15 @@
 """A catalogued dataset opened for reading: its entry judged, its Zarr arrays at hand, its manifest on demand."""
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import zarr
 
 from data_catalog import Catalog, Entry, InputError, Role, Variable, layout
+from trainer.reads.readers import Expected
 from trainer.windows import Ranges
-
-ZarrArray: TypeAlias = zarr.Array[Any]
-
-zarr.config.set({"async.concurrency": 2, "threading.max_workers": 2})  # the feed's own threads are the parallelism
+from trainer.zarr_array import ZarrArray
 
 
 @dataclass(frozen=True)
@@ -89,10 +86,10 @@ class Dataset:
         """Whether `variable` would find one."""
         return len(self._matches(name)) == 1
 
-    def live(self, main: Variable) -> ZarrArray | None:
+    def live(self, main: Variable) -> StoredVariable | None:
         """Which traces were recorded, bool on the dimensions of ``main`` without the last; None where all were."""
         live = self.entry.variables.get(layout.LIVE)
-        return self._open(layout.LIVE) if live is not None and live.dims == main.dims[:-1] else None
+        return self.variable(layout.LIVE) if live is not None and live.dims == main.dims[:-1] else None
 
     def split(self, name: str, *, dims: tuple[str, ...]) -> tuple[Ranges, ...]:
         """The boxes of a split along the given dimensions.
@@ -108,9 +105,20 @@ class Dataset:
 
     def manifest(self, stored: StoredVariable, statistic: str) -> npt.NDArray[np.generic]:
         """One statistic of each inner chunk of a variable."""
-        folder = stored.path.rpartition("/")[0]
-        path = layout.manifest_path(stored.path.rpartition("/")[2], statistic)
-        return np.asarray(self._open(f"{folder}/{path}" if folder else path)[...])
+        return np.asarray(self._open(_manifest_path(stored, statistic))[...])
+
+    def expected_chunks(self, stored: StoredVariable) -> Expected:
+        """What the manifest says of a variable's chunks as they are stored, where it does."""
+        known = {
+            statistic: self.manifest(stored, statistic)
+            for statistic in (layout.CHECKSUM, layout.IS_FILL)
+            if _manifest_path(stored, statistic) in self._group
+        }
+        return Expected(checksums=known.get(layout.CHECKSUM), is_fill=known.get(layout.IS_FILL))
+
+    def url_of(self, stored: StoredVariable) -> str:
+        """Where a variable's array lies."""
+        return f"{self.entry.url.rstrip('/')}/{stored.path}"
 
     def _matches(self, name: str) -> list[str]:
         variables = self._variables()
@@ -129,3 +137,9 @@ class Dataset:
         if not isinstance(array, zarr.Array):
             raise InputError(f"{self.entry.url}/{path} is a group, expected an array.")
         return array
+
+
+def _manifest_path(stored: StoredVariable, statistic: str) -> str:
+    folder, _, name = stored.path.rpartition("/")
+    path = layout.manifest_path(name, statistic)
+    return f"{folder}/{path}" if folder else path

@@ -1,37 +1,70 @@
 """From a box in index space to samples that a task can use."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from data_catalog import InputError
-from trainer.chunk_cache import ChunkCache
+from trainer.grouping import ChunkGrid
 from trainer.normalise import Normalisation
-from trainer.store import Dataset, StoredVariable, ZarrArray
+from trainer.reads.boxes import BoxReader, ChunkedArray
+from trainer.reads.opening import open_chunks
+from trainer.store import Dataset, StoredVariable
 from trainer.tasks.task import Window
-from trainer.windows import Extents, Ranges
+from trainer.windows import Extents, Indices, Ranges
 
 INPUT, LABEL, LIVE = "input", "label", "live"
+
+Samples = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A variable as windows of the input meet it.
+
+    Attributes:
+        number: Of its array in the reader.
+        shape: Of the array.
+        axes: For each of its dimensions the same one of the input; None for one that the input has not: windows take it
+            whole.
+    """
+
+    number: int
+    shape: Extents
+    axes: tuple[int | None, ...]
+
+    def extents(self, window: Extents) -> Extents:
+        """Of this variable in a window."""
+        return tuple(size if axis is None else window[axis] for size, axis in zip(self.shape, self.axes, strict=True))
+
+    def firsts(self, firsts: Indices) -> Indices:
+        """From first samples of boxes in the input, (..., dimension), to those in this variable."""
+        return np.stack([0 * firsts[..., 0] if axis is None else firsts[..., axis] for axis in self.axes], axis=-1)
+
+    def ends(self, ends: Indices) -> Indices:
+        """From ends of boxes in the input, (..., dimension), to those in this variable."""
+        along = zip(self.shape, self.axes, strict=True)
+        return np.stack([0 * ends[..., 0] + size if axis is None else ends[..., axis] for size, axis in along], axis=-1)
 
 
 @dataclass(frozen=True)
 class WindowReader:
-    """Reads input, label and live traces of a box, all through one cache.
+    """Reads input, label and live traces of windows, each chunk once for all that were announced.
 
     Attributes:
-        cache: Of decoded chunks.
+        boxes: Reads the arrays.
+        parts: What is read: `INPUT`, and `LIVE` and `LABEL` where there are any.
         normalisation: Of the input.
-        has_live: Whether the dataset says which traces are live.
-        has_label: Whether there is a label to read.
+        is_finite: Whether the manifest says that no sample of the input is NaN or infinite.
     """
 
-    cache: ChunkCache
+    boxes: BoxReader
+    parts: Mapping[str, Part]
     normalisation: Normalisation
-    has_live: bool
-    has_label: bool
+    is_finite: bool
 
     @classmethod
     def open(
@@ -43,32 +76,134 @@ class WindowReader:
         normalisation: Normalisation,
         budget_nbytes: int,
     ) -> Self:
-        """A reader with a cache of its own; without a label it reads none."""
-        arrays = {INPUT: stored.array}
-        live = dataset.live(stored.variable)
-        if live is not None:
-            arrays[LIVE] = live
-        if label is not None:
-            arrays[LABEL] = label.array
-        cache = ChunkCache(arrays, budget_nbytes=budget_nbytes)
-        return cls(cache, normalisation, has_live=live is not None, has_label=label is not None)
+        """A reader that holds chunks of its own; without a label it reads none."""
+        dims, parts = stored.variable.dims, {}
+        arrays: list[ChunkedArray] = []
+        for name, each in {INPUT: stored, LIVE: dataset.live(stored.variable), LABEL: label}.items():
+            if each is not None:
+                axes = tuple(dims.index(dim) if dim in dims else None for dim in each.variable.dims)
+                parts[name] = Part(len(arrays), each.variable.shape, axes)
+                arrays.append(open_chunks(each.array, url=dataset.url_of(each), expected=dataset.expected_chunks(each)))
+        boxes = BoxReader(arrays, budget_nbytes=budget_nbytes)
+        return cls(boxes, parts, normalisation, is_finite=not dataset.manifest(stored, "nonfinite_count").any())
 
-    def read(self, box: Ranges) -> Window:
-        """The samples of a box on all dimensions of the variable."""
-        stored = np.asarray(self.cache.read(INPUT, box=box), dtype=np.float32)
-        live = np.isfinite(stored)
-        if self.has_live:
-            live &= self.cache.read(LIVE, box=box[:-1])[..., None].astype(np.bool_)
-        amplitude = np.where(live, self.normalisation.apply(stored), np.float32(0))
-        label = self.cache.read(LABEL, box=box) if self.has_label else None
-        return Window(stored=stored, amplitude=amplitude, live=live, label=label, box=box)
+    def grids(self, rank: int) -> list[ChunkGrid]:
+        """The chunks of all that is read, the input's first, for windows of so many dimensions."""
+        grids = []
+        for part in self.parts.values():
+            array = self.boxes.arrays[part.number]
+            chunk: list[int | None] = [None] * rank
+            nbytes = array.dtype.itemsize
+            for axis, extent, count in zip(part.axes, array.chunk, array.grid, strict=True):
+                nbytes *= extent if axis is not None else extent * count
+                if axis is not None:
+                    chunk[axis] = extent
+            grids.append(ChunkGrid(tuple(chunk), nbytes))
+        return grids
+
+    def requests(self, firsts: Indices, ends: Indices) -> list["Request"]:
+        """What to read of some windows.
+
+        Args:
+            firsts: Their first samples in the input, (window, dimension).
+            ends: Their ends, cut at their boxes.
+        """
+        boxes = [
+            zip(part.firsts(firsts).tolist(), part.ends(ends).tolist(), strict=True) for part in self.parts.values()
+        ]
+        return [dict(zip(self.parts, of_window, strict=True)) for of_window in zip(*boxes, strict=True)]
+
+    def announce(self, firsts: Indices, ends: Indices) -> None:
+        """Says that windows will be read, each of them once.
+
+        Args:
+            firsts: Their first samples in the input, (window, dimension).
+            ends: Their ends, cut at their boxes.
+        """
+        for part in self.parts.values():
+            self.boxes.announce(part.number, part.firsts(firsts), part.ends(ends))
+
+    def empty(self, window: Extents) -> dict[str, Samples]:
+        """Arrays that hold a window's samples."""
+        return {
+            name: np.empty(part.extents(window), dtype=self.boxes.arrays[part.number].dtype)
+            for name, part in self.parts.items()
+        }
+
+    def read(self, request: "Request", *, into: Mapping[str, Samples], announced: bool) -> None:
+        """Reads a window.
+
+        Args:
+            request: Which one.
+            into: Takes the samples of each part; where it is larger than the box, the rest becomes 0.
+            announced: Whether this is one of the windows that were announced; all its uses are over then.
+
+        Raises:
+            ChunkFaultError: If a chunk cannot be used.
+        """
+        left = dict(request)
+        try:
+            for name, (first, end) in request.items():
+                del left[name]
+                out = into[name]
+                extents = [stop - start for start, stop in zip(first, end, strict=True)]
+                if out.shape != tuple(extents):
+                    out.fill(0)
+                    out = out[tuple(map(slice, extents))]
+                self.boxes.copy(self.parts[name].number, first, end, out=out, announced=announced)
+        finally:
+            if announced:
+                for name, (first, end) in left.items():
+                    self.boxes.leave_out(self.parts[name].number, first, end)
+
+    def read_box(self, box: Ranges) -> Window:
+        """The samples of a box, in arrays of their own."""
+        firsts, ends = (np.array([bounds]) for bounds in zip(*box, strict=True))
+        request = self.requests(firsts, ends)[0]
+        samples = self.empty(tuple((ends - firsts)[0].tolist()))
+        self.read(request, into=samples, announced=False)
+        return self.window(samples, request=request)
+
+    def window(self, samples: Mapping[str, Samples], *, request: "Request") -> Window:
+        """What a task sees of samples as they were read: all arrays but ``stored`` are its own."""
+        stored = samples[INPUT].astype(np.float32, copy=False)
+        first, end = request[INPUT]
+        live = np.zeros(stored.shape, dtype=np.bool_)
+        live[tuple(slice(stop - start) for start, stop in zip(first, end, strict=True))] = True
+        if LIVE in samples:
+            live &= samples[LIVE][..., None]
+        if not self.is_finite:
+            live &= np.isfinite(stored)
+        amplitude = self.normalisation.apply(stored)
+        if not live.all():
+            amplitude[~live] = 0
+        box = tuple((start, start + extent) for start, extent in zip(first, stored.shape, strict=True))
+        return Window(stored=stored, amplitude=amplitude, live=live, label=samples.get(LABEL), box=box)
+
+    def without(self, unseen: tuple[int, ...], *, window: Window) -> Window:
+        """A window without some dimensions of the input along which it is one sample wide."""
+        label = window.label
+        if label is not None:
+            axes = self.parts[LABEL].axes
+            label = label.squeeze(tuple(at for at, axis in enumerate(axes) if axis in unseen))
+        return replace(
+            window,
+            stored=window.stored.squeeze(unseen),
+            amplitude=window.amplitude.squeeze(unseen),
+            live=window.live.squeeze(unseen),
+            label=label,
+        )
+
+
+Request = dict[str, tuple[list[int], list[int]]]
+"""For each part the first samples and ends of a box in its array."""
 
 
 def sections(window: Window, *, axes: tuple[int, ...]) -> Iterator[Window]:
     """Cuts a window into sections along the axes that the network sees, the last of the others fastest.
 
     Args:
-        window: On all dimensions of the variable.
+        window: On all dimensions of the variable, with its label, if any, on the same ones.
         axes: Dimensions that the network sees, ascending.
     """
     others = [range(*bounds) if axis not in axes else [None] for axis, bounds in enumerate(window.box)]
@@ -83,31 +218,3 @@ def sections(window: Window, *, axes: tuple[int, ...]) -> Iterator[Window]:
             label=None if window.label is None else window.label[cut],
             box=box,
         )
-
-
-def check_budget(reader: WindowReader, *, window: Extents) -> None:
-    """Refuses a budget that the chunks of a single window would exceed.
-
-    Raises:
-        InputError: With the budget needed.
-    """
-    needed = sum(most_chunks_nbytes(array, window=window[: array.ndim]) for array in reader.cache.arrays.values())
-    if needed > reader.cache.budget_nbytes:
-        raise InputError(
-            f"config.feed.budget_nbytes is {reader.cache.budget_nbytes}, and the chunks of one window can take "
-            f"{needed} bytes: allow at least that, or choose smaller windows."
-        )
-
-
-def most_chunks_nbytes(array: ZarrArray, *, window: Extents) -> int:
-    """Most bytes of decoded chunks that a window can touch, wherever it lies."""
-    extents = [
-        min(size, (-(-(extent - 1) // chunk) + 1) * chunk)
-        for size, chunk, extent in zip(array.shape, array.chunks, window, strict=True)
-    ]
-    return int(np.prod(extents, dtype=np.int64)) * array.dtype.itemsize
-
-
-def box_at(origin: Extents, *, extents: Extents) -> Ranges:
-    """The box of given extents whose first sample is ``origin``."""
-    return tuple((start, start + extent) for start, extent in zip(origin, extents, strict=True))

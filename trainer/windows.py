@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 
 import numpy as np
@@ -16,83 +17,148 @@ import numpy.typing as npt
 
 Extents = tuple[int, ...]
 Ranges = tuple[tuple[int, int], ...]
+Indices = npt.NDArray[np.int64]
+Repeats = npt.NDArray[np.uint8]
+
+
+class Edges(StrEnum):
+    """What becomes of the samples at a box's end where windows and strides do not come out even."""
+
+    SHIFT = "shift"
+    """The last window is shifted back until it ends with the box."""
+
+    DROP = "drop"
+    """They belong to no window."""
+
+    PAD = "pad"
+    """The last window reaches beyond the box; what lies there counts as not live. Boxes of any size hold a window."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoxWindows:
-    """The windows of one box: a regular grid of origins whose last row along each dimension is flush with the end.
+    """The windows of one box: a regular grid of origins.
 
     Attributes:
         ranges: The box, a range for each dimension.
         window: Window extents.
         stride: Samples between neighbouring origins.
+        edges: What becomes of the rest.
     """
 
     ranges: Ranges
     window: Extents
     stride: Extents
+    edges: Edges = Edges.SHIFT
 
     @property
     def counts(self) -> Extents:
-        """Windows along each dimension; 0 where the window is larger than the box."""
+        """Windows along each dimension; 0 where the window is larger than the box and must not reach beyond it."""
         return tuple(
-            0 if stop - start < extent else 1 + math.ceil((stop - start - extent) / step)
+            self._count(stop - start - extent, step=step)
             for (start, stop), extent, step in zip(self.ranges, self.window, self.stride, strict=True)
         )
 
-    def origins_along(self, dimension: int) -> npt.NDArray[np.int64]:
-        """First samples of the windows along one dimension, ascending."""
+    def origins_along(self, dimension: int, places: Indices | None = None) -> Indices:
+        """First samples of windows along one dimension, ascending with their places; of all of them by default."""
         start, stop = self.ranges[dimension]
-        regular = start + np.arange(self.counts[dimension], dtype=np.int64) * self.stride[dimension]
-        return np.minimum(regular, stop - self.window[dimension])
+        places = np.arange(self.counts[dimension], dtype=np.int64) if places is None else places
+        regular = start + places * self.stride[dimension]
+        if self.edges is Edges.SHIFT:
+            regular = np.minimum(regular, stop - self.window[dimension])
+        return np.asarray(regular, dtype=np.int64)
+
+    def runs_along(self, dimension: int, *, extent: int) -> Indices:
+        """Windows whose origins lie in the same block along one dimension; blocks begin at multiples of their extent.
+
+        Returns:
+            The place of the first window of each run, and at the end the number of all, (run + 1,); costs as much as
+            there are blocks, not windows.
+        """
+        count = self.counts[dimension]
+        ends = self.origins_along(dimension, np.array([0, count - 1]))
+        borders = np.arange(ends[0] // extent + 1, ends[1] // extent + 1, dtype=np.int64) * extent
+        start, step = self.ranges[dimension][0], self.stride[dimension]
+        places = np.minimum(-(-(borders - start) // step), count - 1)
+        ascending = np.concatenate([[0], places, [count]])
+        return np.asarray(ascending[np.append(True, np.diff(ascending) > 0)], dtype=np.int64)
+
+    def _count(self, room: int, *, step: int) -> int:
+        if self.edges is Edges.PAD:
+            return 1 + math.ceil(max(0, room) / step)
+        if room < 0:
+            return 0
+        return 1 + (room // step if self.edges is Edges.DROP else math.ceil(room / step))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WindowPlan:
     """All windows of one split.
 
     Attributes:
         boxes: Their grids, one for each box of the split that holds a window.
         window: Window extents.
+        repeats: How often an epoch takes each window, (window,): 0 leaves it out; None takes each of them once.
     """
 
     boxes: tuple[BoxWindows, ...]
     window: Extents
+    repeats: Repeats | None = None
 
     def __len__(self) -> int:
         return int(self.first_of_box[-1])
 
     @cached_property
-    def first_of_box(self) -> npt.NDArray[np.int64]:
+    def epoch_length(self) -> int:
+        """Windows that an epoch takes."""
+        return len(self) if self.repeats is None else int(self.repeats.sum(dtype=np.int64))
+
+    @cached_property
+    def first_of_box(self) -> Indices:
         """Number of the first window of each box, and at the end the number of all windows."""
         return np.cumsum([0, *(math.prod(box.counts) for box in self.boxes)], dtype=np.int64)
 
-    def origin(self, index: int) -> Extents:
-        """First sample of window ``index`` along each dimension.
+    def ranges(self, windows: Indices) -> tuple[Indices, Indices]:
+        """Where windows lie, cut at their boxes.
+
+        Args:
+            windows: Their numbers, (window,).
+
+        Returns:
+            First samples and ends, (window, dimension) each. Where an end is less than the window's extent away, the
+            window reaches beyond its box.
 
         Raises:
             IndexError: If there is no such window.
         """
-        if not 0 <= index < len(self):
-            raise IndexError(f"window {index} of {len(self)}")
-        number = int(np.searchsorted(self.first_of_box, index, side="right")) - 1
-        box = self.boxes[number]
-        places = np.unravel_index(index - int(self.first_of_box[number]), box.counts)
-        return tuple(
-            min(start + int(place) * step, stop - extent)
-            for place, (start, stop), step, extent in zip(places, box.ranges, box.stride, box.window, strict=True)
-        )
+        if len(windows) and not (windows.min() >= 0 and windows.max() < len(self)):
+            raise IndexError(f"windows {windows.min()} to {windows.max()} of {len(self)}")
+        starts = np.empty((len(windows), len(self.window)), dtype=np.int64)
+        ends = np.empty_like(starts)
+        box_of = np.searchsorted(self.first_of_box, windows, side="right") - 1
+        for number in np.unique(box_of):
+            box, chosen = self.boxes[number], box_of == number
+            places = np.unravel_index(windows[chosen] - self.first_of_box[number], box.counts)
+            for dimension, place in enumerate(places):
+                first = box.origins_along(dimension, place.astype(np.int64))
+                starts[chosen, dimension] = first
+                ends[chosen, dimension] = np.minimum(first + self.window[dimension], box.ranges[dimension][1])
+        return starts, ends
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the plan as canonical JSON: two plans with the same digest give the same windows."""
-        canonical = json.dumps([[box.ranges, box.window, box.stride] for box in self.boxes], separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """SHA-256 of the plan: two plans with the same digest give the same windows as often."""
+        boxes = [[box.ranges, box.window, box.stride, box.edges] for box in self.boxes]
+        digest = hashlib.sha256(json.dumps(boxes, separators=(",", ":")).encode())
+        if self.repeats is not None:
+            digest.update(self.repeats.tobytes())
+        return digest.hexdigest()
 
 
-def plan_windows(boxes: Sequence[Ranges], *, window: Extents, stride: Extents) -> WindowPlan:
-    """Plans the windows that lie wholly inside one of the boxes; boxes smaller than a window hold none."""
-    grids = (BoxWindows(ranges=ranges, window=window, stride=stride) for ranges in boxes)
+def plan_windows(
+    boxes: Sequence[Ranges], *, window: Extents, stride: Extents, edges: Edges = Edges.SHIFT
+) -> WindowPlan:
+    """Plans the windows of some boxes; none of them touches another box than its own."""
+    grids = (BoxWindows(ranges, window, stride, edges) for ranges in boxes)
     return WindowPlan(boxes=tuple(grid for grid in grids if all(grid.counts)), window=window)
 
 

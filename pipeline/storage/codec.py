@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
-import google_crc32c
+import crc32c
 import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
@@ -80,7 +80,7 @@ class Codec:
 
 def checksum(content: Part) -> int:
     """CRC-32C of bytes (Castagnoli, RFC 3720)."""
-    return int(google_crc32c.value(content if isinstance(content, bytes) else bytes(content)))
+    return crc32c.crc32c(content)
 
 
 class ShardEncoder:

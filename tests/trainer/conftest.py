@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
+import crc32c
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,8 @@ import yaml
 import zarr
 
 from data_catalog import Catalog, Entry, Kind, Role, Variable, layout
+from trainer.reads.opening import open_chunks
+from trainer.reads.readers import Expected
 
 torch.set_num_threads(1)
 
@@ -63,6 +66,8 @@ class StoreMaker:
         _write_statistics(group, payload["amplitude"], live, chunk)
         if salt is not None:
             _write_class_counts(group, payload["salt"], chunk)
+        for variable_name in payload.keys() & {"amplitude", "salt"}:
+            _write_checksums(group, variable_name, f"{url}/{variable_name}")
         entry = Entry(
             name=name,
             kind=KINDS[dims],
@@ -180,6 +185,17 @@ def _write_class_counts(group, label, chunk) -> None:
     for index, cut in _chunks(label.shape, chunk):
         counts[index] = np.bincount(label[cut].ravel(), minlength=256)
     group.create_array(layout.manifest_path("salt", layout.CLASS_COUNTS), data=counts)
+
+
+def _write_checksums(group, name, url) -> None:
+    chunked = open_chunks(group[name], url=url, expected=Expected())
+    checksums, is_fill = np.zeros(chunked.grid, np.uint32), np.ones(chunked.grid, bool)
+    for chunk in np.ndindex(chunked.grid):
+        content = chunked.reader.fetch(chunk)
+        if content is not None:
+            checksums[chunk], is_fill[chunk] = crc32c.crc32c(content), False
+    group.create_array(layout.manifest_path(name, layout.CHECKSUM), data=checksums)
+    group.create_array(layout.manifest_path(name, layout.IS_FILL), data=is_fill)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ CASES = {
     "model without arguments": ({"model": {"name": "foreign_nets:NoArguments"}}, "does not take dims, in_channels"),
     "model that shrinks": ({"model": {"name": "foreign_nets:Shrinks"}}, "makes [1, 2, 14, 14] of [1, 1, 16, 16]"),
     "model that fails": ({"model": {"name": "foreign_nets:Fails"}}, "'foreign_nets:Fails' fails on an input of"),
-    "small budget": ({"feed": {"budget_nbytes": 1000}}, "the chunks of one window can take 25728 bytes"),
+    "small budget": ({"feed": {"resident_nbytes": 1000}}, "the chunks that 8 windows of a batch need at once can take"),
 }
 
 
@@ -172,7 +172,7 @@ def test_what_one_rank_meets_on_the_way_ends_all(stores, salt_stack, write_recip
 
 
 def test_a_refusal_on_two_ranks_is_said_once(stores, salt_stack, write_recipe):
-    done = stores.run("fit", write_recipe(batch_size=3), processes=2)
+    done = stores.run("fit", write_recipe(batch_size=1), processes=2)
     assert done.returncode == 1, "torchrun's own status"
-    assert done.stderr.count("error: batch_size is 3 windows over all ranks, and 2 processes cannot") == 1
+    assert done.stderr.count("error: config.batch_size is 1 windows over all ranks, too few for 2 processes") == 1
     assert "exitcode  : 2" in done.stderr
