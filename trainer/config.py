@@ -5,9 +5,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from trainer.windows import Edges
+
 Count = Annotated[int, Field(gt=0)]
 Whole = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -75,6 +78,34 @@ class OptimiserConfig(Section):
     clip_norm: Positive | None = 1.0
 
 
+class OversampleRule(Section):
+    """Windows that come more often.
+
+    Attributes:
+        class_name: Of the label.
+        min_share: Share of a window's samples that have the class, as the manifest tells, for the rule to apply.
+        times: How often an epoch takes such a window; rules that apply together multiply.
+    """
+
+    class_name: str
+    min_share: Share
+    times: Annotated[int, Field(ge=2, le=15)]
+
+
+class SelectionConfig(Section):
+    """Which training windows are taken, and how often; `trainer.content` says how well the manifest knows.
+
+    Attributes:
+        min_live: Least share of live samples.
+        min_share: Least share of the samples that have a class, by its name.
+        oversample: Rules for windows that come more often.
+    """
+
+    min_live: Annotated[float, Field(ge=0, le=1)] = 0.0
+    min_share: dict[str, Share] = {}
+    oversample: tuple[OversampleRule, ...] = ()
+
+
 class FaultConfig(Section):
     """What to do about windows whose chunks are missing, short, damaged or cannot be read.
 
@@ -128,6 +159,10 @@ class Config(Section):
             network: ``{crossline: 128, time: 128}`` trains a 2-D network on the inline sections of a 3-D stack.
         stride: Samples between neighbouring training windows, by dimension of the variable; half a window by default.
             Validation windows lie side by side.
+        edges: What becomes of samples at the end of a split where windows and strides do not come out even: ``shift``
+            takes a last window that ends with the split, ``drop`` none, ``pad`` one that reaches beyond it, filled up
+            with zeros that weigh nothing.
+        select: Which training windows are taken, and how often.
         splits: Which splits serve what.
         model: The network and its settings.
         task: The task and its settings.
@@ -146,6 +181,8 @@ class Config(Section):
     dataset: DatasetConfig
     window: dict[str, Count]
     stride: dict[str, Count] = {}
+    edges: Edges = Edges.SHIFT
+    select: SelectionConfig = SelectionConfig()
     splits: SplitsConfig = SplitsConfig()
     model: Component
     task: Component

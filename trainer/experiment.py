@@ -11,16 +11,18 @@ from torch import nn
 from data_catalog import Catalog, InputError, Variable
 from trainer.components import resolve, settings_of
 from trainer.config import Config
+from trainer.content import select_windows
 from trainer.examples import ExampleMaker, Examples
 from trainer.grouping import choose_grouping
 from trainer.normalise import Normalisation, normalisation_from_manifest
 from trainer.order import Order
 from trainer.randomness import Purpose, stream
 from trainer.ranks import Ranks
+from trainer.splits import half, plan_split
 from trainer.store import Dataset, StoredVariable
 from trainer.tasks.task import Task, TaskData
 from trainer.window_reader import WindowReader
-from trainer.windows import Extents, WindowPlan, guard_between, plan_windows
+from trainer.windows import Extents, WindowPlan, guard_between
 
 MODELS = {"unet": "trainer.unet:UNet"}
 TASKS = {
@@ -89,15 +91,15 @@ class Experiment:
         Raises:
             InputError: If no window fits the split, or chunks do not fit the budget.
         """
-        half = {dim: max(1, extent // 2) for dim, extent in self.config.window.items()}
-        stride = tuple((half | self.config.stride).get(dim, 1) for dim in self.stored.variable.dims)
-        plan, batch_size = self._plan(self.config.splits.train, stride=stride), self.config.batch_size
+        config, batch_size = self.config, self.config.batch_size
+        plan = self._plan(config.splits.train, stride=half(config.window) | config.stride)
+        plan = select_windows(plan, config.select, dataset=self.dataset, stored=self.stored, label=self.label)
         if batch_size > plan.epoch_length:
             raise InputError(
-                f"config.batch_size is {batch_size}, and split {self.config.splits.train!r} holds {plan.epoch_length} "
+                f"config.batch_size is {batch_size}, and split {config.splits.train!r} holds {plan.epoch_length} "
                 "windows: choose a smaller batch_size, or a smaller stride."
             )
-        return self._examples(plan, reader, lanes=self.config.order.lanes, seed=self.config.seed, ranks=ranks)
+        return self._examples(plan, reader, lanes=config.order.lanes, seed=config.seed, ranks=ranks)
 
     def scoring_examples(self, reader: WindowReader, *, split: str, ranks: Ranks) -> Examples:
         """Those of a split side by side, in order; the last of a row overlaps where the split does not divide.
@@ -110,7 +112,7 @@ class Experiment:
         Raises:
             InputError: If no window fits the split, or chunks do not fit the budget.
         """
-        return self._examples(self._plan(split, stride=self.window), reader, lanes=1, seed=None, ranks=ranks)
+        return self._examples(self._plan(split, stride=self.config.window), reader, lanes=1, seed=None, ranks=ranks)
 
     def reader(self, *, with_label: bool = True) -> WindowReader:
         """A reader with a shelf of its own.
@@ -144,21 +146,9 @@ class Experiment:
         )
         return Examples(maker, Order(grouping.groups, config.batch_size, grouping.lanes, seed), config.feed, ranks)
 
-    def _plan(self, split: str, *, stride: Extents) -> WindowPlan:
-        dims = self.stored.variable.dims
-        boxes = self.dataset.split(split, dims=dims)
-        plan = plan_windows(boxes, window=self.window, stride=stride)
-        if not len(plan):
-            largest = "; ".join(
-                ", ".join(f"{dim} {stop - start}" for dim, (start, stop) in zip(dims, box, strict=True))
-                for box in boxes
-            )
-            wanted = ", ".join(f"{dim} {extent}" for dim, extent in zip(dims, self.window, strict=True))
-            raise InputError(
-                f"no window fits split {split!r} of dataset {self.dataset.entry.name!r}: a window takes {wanted}, its "
-                f"boxes hold {largest}. Choose a smaller config.window, or another split."
-            )
-        return plan
+    def _plan(self, split: str, *, stride: Mapping[str, int]) -> WindowPlan:
+        window, edges = self.config.window, self.config.edges
+        return plan_split(self.dataset, self.stored, split, window=window, stride=stride, edges=edges)
 
 
 def prepare(config: Config, *, catalog: Catalog, learned: Learned | None = None) -> Experiment:
