@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from data_catalog import InputError
+from trainer import WindowDataset
+from trainer.config import FeedConfig, OrderConfig
+from trainer.ranks import Ranks
+
+WINDOW = {"crossline": 16, "time": 16}
+
+
+@pytest.fixture
+def open_windows(stores, salt_stack):
+    def open_(**settings):
+        return WindowDataset(
+            "salt", catalog=stores.catalog.folder, **({"window": WINDOW, "batch_size": 8, "label": "salt"} | settings)
+        )
+
+    return open_
+
+
+@pytest.fixture
+def arrays(stores, salt_stack):
+    import zarr
+
+    group = zarr.open_group(salt_stack.url, mode="r")
+    return {name: group[name][...] for name in ("amplitude", "salt", "live")}
+
+
+def cut_of(dataset, window):
+    (first,), (end,) = dataset.order.plan.ranges(np.array([window]))
+    return first[0], *(slice(a, b) for a, b in zip(first[1:], end[1:], strict=True))
+
+
+def test_a_batch_is_what_the_store_holds(open_windows, arrays):
+    dataset = open_windows(normalise=False, stride={"crossline": 7, "time": 7})
+    batches = list(dataset)
+    assert len(batches) == len(dataset)
+    for batch in batches:
+        assert {name: (tuple(part.shape), part.dtype) for name, part in batch.items()} == {
+            "input": ((8, 16, 16), torch.float32),
+            "live": ((8, 16), torch.bool),
+            "label": ((8, 16, 16), torch.uint8),
+            "window": ((8,), torch.int64),
+        }
+        for place, window in enumerate(batch["window"].tolist()):
+            if window < 0:
+                assert not any(batch[name][place].any() for name in ("input", "live", "label"))
+                continue
+            cut = cut_of(dataset, window)
+            np.testing.assert_array_equal(batch["input"][place], arrays["amplitude"][cut])
+            np.testing.assert_array_equal(batch["label"][place], arrays["salt"][cut])
+            np.testing.assert_array_equal(batch["live"][place], arrays["live"][cut[:-1]])
+    seen = np.concatenate([batch["window"] for batch in batches])
+    assert sorted(seen[seen >= 0]) == list(range(len(dataset.order.plan)))
+    assert (seen < 0).any(), "the case should have a tail"
+
+
+@pytest.mark.parametrize("edges", ["shift", "pad"])
+def test_inputs_are_normalised_and_0_where_nothing_was_recorded(open_windows, arrays, edges):
+    dataset = open_windows(window={"crossline": 20, "time": 24}, edges=edges, shuffle=False)
+    normalisation = dataset.reader.normalisation
+    for batch in dataset:
+        for place, window in enumerate(batch["window"].tolist()):
+            cut = cut_of(dataset, window) if window >= 0 else (slice(0, 0), slice(0, 0))
+            expected = np.zeros((20, 24), np.float32)
+            if window >= 0:
+                samples = np.where(arrays["live"][cut[:-1]][:, None], normalisation.apply(arrays["amplitude"][cut]), 0)
+                expected[: samples.shape[0], : samples.shape[1]] = samples
+            np.testing.assert_array_equal(batch["input"][place], expected)
+
+
+def test_batches_stay_as_they_are(open_windows):
+    """Memory is used again, but not under the feet of whoever keeps a batch."""
+    kept = list(open_windows(feed=FeedConfig(look_ahead_batches=1)))
+    for batch, again in zip(kept, open_windows(), strict=True):
+        for name, part in batch.items():
+            assert torch.equal(part, again[name])
+
+
+def test_each_iteration_is_the_next_epoch(open_windows):
+    dataset = open_windows()
+    first, second = ([batch["window"] for batch in dataset] for _ in range(2))
+    assert not torch.equal(torch.cat(first), torch.cat(second))
+    dataset.set_epoch(0)
+    assert torch.equal(torch.cat(first), torch.cat([batch["window"] for batch in dataset]))
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 5])
+def test_a_state_goes_on_on_any_number_of_ranks(open_windows, world_size):
+    whole = open_windows()
+    expected = [batch["window"] for _ in range(2) for batch in whole]
+    for steps in (1, len(whole) - 1, len(whole), len(whole) + 2):
+        dataset = open_windows()
+        iterator = (batch for _ in range(2) for batch in dataset)
+        for _ in range(steps):
+            next(iterator)
+        iterator.close()
+        state = dataset.state_dict()
+        assert state.keys() == {"version", "seed", "epoch", "samples_seen", "plan"}
+        for rank in range(world_size):
+            other = open_windows(ranks=Ranks(rank=rank, world_size=world_size))
+            other.load_state_dict(state)
+            rest = [batch["window"] for _ in range(2 - state["epoch"]) for batch in other]
+            for ours, of_all in zip(rest, expected[steps:], strict=True):
+                assert torch.equal(ours, of_all[rank::world_size])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 1}, {"stride": {"time": 3}}, {"batch_size": 9}, {"order": OrderConfig(lanes=1)}]
+)
+def test_a_state_of_another_order_is_refused(open_windows, changes):
+    state = open_windows().state_dict()
+    with pytest.raises(InputError, match="of other windows or of another order"):
+        open_windows(**changes).load_state_dict(state)
+    with pytest.raises(InputError, match="version 7, expected 1"):
+        open_windows().load_state_dict(state | {"version": 7})
+
+
+def test_a_data_loader_passes_batches_through_without_workers(open_windows):
+    direct = [batch["window"] for batch in open_windows()]
+    through = [batch["window"] for batch in DataLoader(open_windows(), batch_size=None)]
+    assert torch.equal(torch.cat(direct), torch.cat(through))
+
+
+def test_workers_of_a_data_loader_are_refused(open_windows):
+    loader = DataLoader(open_windows(), batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    with pytest.raises(InputError, match="num_workers=0"):
+        next(iter(loader))
+
+
+def test_more_ranks_than_windows_are_refused(open_windows):
+    with pytest.raises(InputError, match="too few for 9 processes"):
+        open_windows(ranks=Ranks(rank=0, world_size=9))
