@@ -122,6 +122,7 @@ class Feed(Generic[BatchT]):
         """
         self.wait_s = 0.0
         self._maker, self._order, self._faults = maker, order, faults
+        self._announces = not order.groups.are_single  # chunks for a single window are kept for nobody
         self._slots = np.array(slots_of_rank(order.batch_size, rank=ranks.rank, world_size=ranks.world_size))
         self._stretches: dict[int, tuple[int, int, Indices]] = {}
         self._room = Semaphore(look_ahead)
@@ -207,7 +208,8 @@ class Feed(Generic[BatchT]):
             if of_epoch != epoch or of_lane >= first + len(stretch):
                 first, stretch = of_lane, self._order.stretch(lane, of_lane, epoch=epoch)
                 self._stretches[lane] = epoch, first, stretch
-                self._maker.reader.announce(*self._order.plan.ranges(stretch))
+                if self._announces:
+                    self._maker.reader.announce(*self._order.plan.ranges(stretch))
             windows[at] = stretch[of_lane - first]
         return windows
 
@@ -225,7 +227,7 @@ class Feed(Generic[BatchT]):
 
     def _do(self, job: _Job[BatchT]) -> None:
         step, place = job.step, job.place
-        if job.request is not None and self._fill(step, place, window=job.window, request=job.request, announced=True):
+        if job.request is not None and self._fill(step, place, window=job.window, request=job.request, announced=self._announces):
             return
         others = self._faults.substitutes(job.window, epoch=step.epoch, windows=len(self._order.plan))
         for other in others if job.request is not None else ():

@@ -49,8 +49,16 @@ class Groups:
         """All that the groups follow from."""
         return f"{self.plan.digest} {self.block} {self.walk} {self.slab}"
 
+    @cached_property
+    def are_single(self) -> bool:
+        """Whether each group is one window, the one of the same number."""
+        return len(self.lengths) == len(self.plan) and self.plan.repeats is None
+
     def slabs(self, group: int) -> Iterator[Indices]:
         """The windows of a group, slab by slab, each as often as an epoch takes it."""
+        if self.are_single:
+            yield np.array([group])
+            return
         number, places = self._places(group)
         box, repeats = self.plan.boxes[number], self.plan.repeats
         slab_of = box.origins_along(self.walk, places[self.walk]) // self.slab

@@ -61,6 +61,11 @@ class Order:
         text = f"{self.groups.text} {self.batch_size} {self.lanes} {self.seed}"
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @cached_property
+    def lane_lengths(self) -> Indices:
+        """Windows of each lane."""
+        return np.array([end - first for first, end in map(self._run, range(self.batch_size * self.lanes))])
+
     def turns(self, place: int, *, epoch: int) -> tuple[Indices, Indices]:
         """Which lane each slot takes its window from, and the how manieth of that lane it is.
 
@@ -139,13 +144,12 @@ def _even_cut(length: int, *, parts: int, part: int) -> tuple[int, int]:
 def _lanes_of_turn(order: Order, epoch: int, turn: int) -> Indices:
     """The lane that each slot takes at each step of a turn, (slot, lane); `PADDING` behind those with nothing left."""
     lanes = np.arange(order.batch_size * order.lanes)
-    lengths = np.array([end - first for first, end in map(order._run, lanes.tolist())])
     if order.seed is None:
         keys = lanes.astype(np.uint64)
     else:
         seed = int(stream(order.seed, epoch, turn, purpose=Purpose.LANES).integers(2**63))
         keys = hashed(lanes.astype(np.uint64), key=seed)
-    ended = lengths <= turn
+    ended = order.lane_lengths <= turn
     shape = order.batch_size, order.lanes
     in_turn = np.lexsort((keys.reshape(shape), ended.reshape(shape)), axis=1)
     taken = np.take_along_axis(lanes.reshape(shape), in_turn, axis=1)
@@ -171,7 +175,7 @@ def _permuted(order: Order, epoch: int) -> tuple[Indices, Indices, int]:
 @lru_cache(maxsize=256)
 def _windows_of_group(order: Order, epoch: int, group: int) -> Indices:
     slabs = list(order.groups.slabs(group))
-    if order.seed is not None:
+    if order.seed is not None and any(len(slab) > 1 for slab in slabs):
         generator = stream(order.seed, epoch, group, purpose=Purpose.SLAB)
         slabs = [generator.permutation(slab) for slab in slabs]
     return np.concatenate(slabs)

@@ -34,7 +34,7 @@ class Edges(StrEnum):
     """The last window reaches beyond the box; what lies there counts as not live. Boxes of any size hold a window."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BoxWindows:
     """The windows of one box: a regular grid of origins.
 
@@ -50,7 +50,7 @@ class BoxWindows:
     stride: Extents
     edges: Edges = Edges.SHIFT
 
-    @property
+    @cached_property
     def counts(self) -> Extents:
         """Windows along each dimension; 0 where the window is larger than the box and must not reach beyond it."""
         return tuple(
@@ -66,6 +66,14 @@ class BoxWindows:
         if self.edges is Edges.SHIFT:
             regular = np.minimum(regular, stop - self.window[dimension])
         return np.asarray(regular, dtype=np.int64)
+
+    def ranges_of(self, windows: Indices) -> tuple[Indices, Indices]:
+        """First samples and ends of windows, cut at the box, (window, dimension) each."""
+        places = np.unravel_index(windows, self.counts)
+        starts = [self.origins_along(dimension, place) for dimension, place in enumerate(places)]
+        along = zip(starts, self.window, self.ranges, strict=True)
+        ends = [np.minimum(start + extent, stop) for start, extent, (_, stop) in along]
+        return np.stack(starts, axis=1), np.stack(ends, axis=1)
 
     def runs_along(self, dimension: int, *, extent: int) -> Indices:
         """Windows whose origins lie in the same block along one dimension; blocks begin at multiples of their extent.
@@ -132,16 +140,15 @@ class WindowPlan:
         """
         if len(windows) and not (windows.min() >= 0 and windows.max() < len(self)):
             raise IndexError(f"windows {windows.min()} to {windows.max()} of {len(self)}")
+        if len(self.boxes) == 1:
+            return self.boxes[0].ranges_of(windows)
         starts = np.empty((len(windows), len(self.window)), dtype=np.int64)
         ends = np.empty_like(starts)
         box_of = np.searchsorted(self.first_of_box, windows, side="right") - 1
         for number in np.unique(box_of):
-            box, chosen = self.boxes[number], box_of == number
-            places = np.unravel_index(windows[chosen] - self.first_of_box[number], box.counts)
-            for dimension, place in enumerate(places):
-                first = box.origins_along(dimension, place.astype(np.int64))
-                starts[chosen, dimension] = first
-                ends[chosen, dimension] = np.minimum(first + self.window[dimension], box.ranges[dimension][1])
+            chosen = box_of == number
+            in_box = windows[chosen] - self.first_of_box[number]
+            starts[chosen], ends[chosen] = self.boxes[number].ranges_of(in_box)
         return starts, ends
 
     @cached_property
