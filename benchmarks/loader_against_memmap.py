@@ -39,7 +39,9 @@ def main() -> None:
                 name, catalog = prepare(place.scratch, shape=shape, chunk=chunk, codec=codec)
                 dataset = _open(name, catalog, chunk)
                 epoch = _epoch(dataset)
-                references = _memory_maps(dataset, place.scratch, epoch) if codec == "none" else _decoding(dataset, epoch)
+                references = (
+                    _memory_maps(dataset, place.scratch, epoch) if codec == "none" else _decoding(dataset, epoch)
+                )
                 for against, reference in references.items():
                     variants = {name: lambda dataset=dataset: _through(dataset)}
                     _through(dataset)
@@ -120,7 +122,9 @@ def _decoding(dataset: WindowDataset, epoch: list[np.ndarray]) -> dict[str, Call
     return {"decoding alone": lambda: _all_batches(decode, epoch, slots)}
 
 
-def _all_batches(work: Callable[[np.ndarray, np.ndarray], None], epoch: Iterable[np.ndarray], slots: np.ndarray) -> None:
+def _all_batches(
+    work: Callable[[np.ndarray, np.ndarray], None], epoch: Iterable[np.ndarray], slots: np.ndarray
+) -> None:
     with ThreadPoolExecutor(THREADS) as executor:
         for step, origins in enumerate(epoch):
             first = step % 4 * BATCH_SIZE

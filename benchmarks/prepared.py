@@ -101,7 +101,9 @@ def _variable(
     )
 
 
-def _create(group: zarr.Group, name: str, variable: Variable, *, codec: str) -> "zarr.Array[zarr.core.metadata.v3.ArrayV3Metadata]":
+def _create(
+    group: zarr.Group, name: str, variable: Variable, *, codec: str
+) -> "zarr.Array[zarr.core.metadata.v3.ArrayV3Metadata]":
     return group.create_array(
         name,
         shape=variable.shape,
@@ -114,7 +116,9 @@ def _create(group: zarr.Group, name: str, variable: Variable, *, codec: str) -> 
     )
 
 
-def _write_samples(group, array, *, url: str, chunk: tuple[int, ...], shard: tuple[int, ...], compressible: bool) -> None:
+def _write_samples(
+    group, array, *, url: str, chunk: tuple[int, ...], shard: tuple[int, ...], compressible: bool
+) -> None:
     generator = np.random.default_rng(0)
     noise = _noise(shard, generator=generator)
     grid = tuple(size // extent for size, extent in zip(array.shape, chunk, strict=True))
@@ -125,7 +129,11 @@ def _write_samples(group, array, *, url: str, chunk: tuple[int, ...], shard: tup
         first = [at * extent for at, extent in zip(index, shard, strict=True)]
         along = (first[0] + np.arange(shard[0])) / array.shape[0]
         level = (DRIFT * along).astype(np.float32).reshape(-1, *[1] * (len(shard) - 1))
-        samples = np.floor(level * 64) / 64 + 0 * noise if compressible else level + np.roll(noise, int(generator.integers(10**6)))
+        samples = (
+            np.floor(level * 64) / 64 + 0 * noise
+            if compressible
+            else level + np.roll(noise, int(generator.integers(10**6)))
+        )
         array[tuple(slice(a, a + extent) for a, extent in zip(first, shard, strict=True))] = samples
         split = samples.reshape([n for pair in zip(per_shard, chunk, strict=True) for n in pair])
         axes = tuple(range(1, 2 * len(chunk), 2))

@@ -11,13 +11,14 @@ import typer
 
 from data_catalog import Catalog, InputError, WorkError, command_line
 from data_catalog.command_line import CatalogOption
+from trainer.audit import audit as judge
 from trainer.config_file import read_config
 from trainer.evaluate import evaluate as score
 from trainer.experiment import prepare
 from trainer.loop import fit as train
 from trainer.predict import WHOLE, Prediction
 from trainer.predict import predict as write
-from trainer.ranks import OneRankError, is_first_process, ranks_from_environment
+from trainer.ranks import OneRankError, Ranks, is_first_process, ranks_from_environment
 from trainer.run_folder import open_run
 
 app = typer.Typer(
@@ -51,6 +52,18 @@ def evaluate(run: RunArgument, split: SplitOption = None, catalog: CatalogOption
     metrics = score(open_run(run, catalog=Catalog(catalog)), split=split, ranks=ranks)
     if ranks.is_first:
         print(json.dumps({name: None if value != value else value for name, value in metrics.items()}, indent=2))
+
+
+@app.command()
+def audit(run: RunArgument, catalog: CatalogOption = None) -> None:
+    """Judges what a run with `feed.audit` was fed: every slot at every step, every window in every epoch."""
+    experiment = open_run(run, catalog=Catalog(catalog))
+    examples = experiment.training_examples(experiment.reader(), ranks=Ranks())
+    found = judge(run, order=examples.order)
+    print(
+        f"{found.windows} windows in {found.steps} steps of {found.ranks} ranks are those of the order; {found.epochs} "
+        f"whole epochs hold each window as often as planned; {found.left_out} places were left out or replaced"
+    )
 
 
 @app.command()

@@ -128,6 +128,8 @@ class FeedConfig(Section):
         in_flight_nbytes: Most bytes of batches under way or ready that each rank holds at any time.
         resident_nbytes: Most bytes of decoded chunks that each rank holds at any time.
         faults: What to do about chunks that cannot be used.
+        audit: Whether each rank writes down which windows it is fed, to ``audit-RANK.jsonl`` in the run's folder;
+            ``python -m trainer audit`` judges that.
     """
 
     threads: Count = 2
@@ -135,6 +137,7 @@ class FeedConfig(Section):
     in_flight_nbytes: Count = 512 * 2**20
     resident_nbytes: Count = 2**30
     faults: FaultConfig = FaultConfig()
+    audit: bool = False
 
 
 class OrderConfig(Section):

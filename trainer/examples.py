@@ -8,6 +8,7 @@ from threading import local
 import numpy as np
 import torch
 
+from trainer.audit import AuditFile
 from trainer.config import FeedConfig
 from trainer.faulty_windows import FaultPolicy
 from trainer.feed import Feed, look_ahead_batches
@@ -112,17 +113,28 @@ class Examples:
     config: FeedConfig
     ranks: Ranks
 
-    def feed(self, steps: range, *, faults: FaultPolicy) -> Feed[Batch]:
+    def feed(self, steps: range, *, faults: FaultPolicy, audit: AuditFile | None = None) -> Feed[Batch]:
         """Starts reading the batches of some steps, in main memory.
+
+        Args:
+            steps: Of the run.
+            faults: What to do about chunks that cannot be used.
+            audit: Takes down what is fed.
 
         Raises:
             InputError: If there is no room for a batch.
         """
         windows = math.ceil(self.order.batch_size / self.ranks.world_size)
         look_ahead = look_ahead_batches(self.config, batch_nbytes=windows * self.maker.window_nbytes)
-        threads = self.config.threads
         return Feed(
-            self.maker, self.order, ranks=self.ranks, steps=steps, threads=threads, look_ahead=look_ahead, faults=faults
+            self.maker,
+            self.order,
+            ranks=self.ranks,
+            steps=steps,
+            threads=self.config.threads,
+            look_ahead=look_ahead,
+            faults=faults,
+            audit=audit,
         )
 
 

@@ -18,6 +18,7 @@ from typing import Generic, Protocol, Self, TypeVar
 import numpy as np
 
 from data_catalog import InputError
+from trainer.audit import AuditFile
 from trainer.config import FeedConfig
 from trainer.faulty_windows import FaultPolicy
 from trainer.order import PADDING, Order, slots_of_rank
@@ -108,6 +109,7 @@ class Feed(Generic[BatchT]):
         threads: int,
         look_ahead: int,
         faults: FaultPolicy,
+        audit: AuditFile | None = None,
     ) -> None:
         """Starts reading.
 
@@ -119,9 +121,10 @@ class Feed(Generic[BatchT]):
             threads: Readers.
             look_ahead: Batches under way or ready at any time.
             faults: What to do about chunks that cannot be used.
+            audit: Takes down what is fed; None keeps nothing.
         """
         self.wait_s = 0.0
-        self._maker, self._order, self._faults = maker, order, faults
+        self._maker, self._order, self._faults, self._audit = maker, order, faults, audit
         self._announces = not order.groups.are_single  # chunks for a single window are kept for nobody
         self._slots = np.array(slots_of_rank(order.batch_size, rank=ranks.rank, world_size=ranks.world_size))
         self._stretches: dict[int, tuple[int, int, Indices]] = {}
@@ -156,6 +159,8 @@ class Feed(Generic[BatchT]):
             self.close()
             raise step.error
         self.wait_s += time.perf_counter() - started
+        if self._audit:
+            self._audit.write(step.number, epoch=step.epoch, slots=self._slots, windows=step.windows)
         return step.windows, step.batch
 
     def __enter__(self) -> Self:
@@ -227,7 +232,9 @@ class Feed(Generic[BatchT]):
 
     def _do(self, job: _Job[BatchT]) -> None:
         step, place = job.step, job.place
-        if job.request is not None and self._fill(step, place, window=job.window, request=job.request, announced=self._announces):
+        if job.request is not None and self._fill(
+            step, place, window=job.window, request=job.request, announced=self._announces
+        ):
             return
         others = self._faults.substitutes(job.window, epoch=step.epoch, windows=len(self._order.plan))
         for other in others if job.request is not None else ():

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from data_catalog import InputError, WorkError
+from trainer.audit import AuditFile
 from trainer.checkpoint import (
     RunState,
     best_score,
@@ -73,7 +74,8 @@ class Training:
         with ExitStack() as stack:
             log = stack.enter_context(self._begin_log()) if ranks.is_first else None
             steps = range(self.first_step, self.steps)
-            feed = stack.enter_context(self.training.feed(steps, faults=self.faults))
+            audit = AuditFile(config.out, rank=ranks.rank) if config.feed.audit else None
+            feed = stack.enter_context(self.training.feed(steps, faults=self.faults, audit=audit))
             done_at, waited_s = time.perf_counter(), 0.0
             for step, batch in enumerate(on_device(feed, device=ranks.device), start=self.first_step + 1):
                 rate = learning_rate(step - 1, steps=self.steps, config=config.optimiser)

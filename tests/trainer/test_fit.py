@@ -91,3 +91,19 @@ def test_two_ranks_take_the_steps_of_one(stores, call, salt_stack, write_recipe,
     done = stores.run("predict", tmp_path / "together", "--id", "said", processes=2)
     assert done.returncode == 0, done.stderr
     assert "said" in stores.catalog.open("salt").derived
+
+
+@pytest.mark.parametrize("first_ranks", [2, 3])
+def test_an_audit_proves_what_ranks_were_fed_across_a_resume(stores, salt_stack, write_recipe, tmp_path, first_ranks):
+    recipe = write_recipe(feed={"audit": True}, splits={"validation": None}, steps=30, checkpoint_every_steps=7)
+    assert stores.run("fit", recipe, "--set", "steps=10", processes=first_ranks).returncode == 0
+    assert stores.run("fit", recipe, "--resume", processes=1).returncode == 0
+    done = stores.run("audit", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "in 30 steps of" in done.stdout
+    assert "2 whole epochs hold each window as often as planned; 0 places were left out" in done.stdout
+    path = tmp_path / "run/audit-1.jsonl"
+    path.write_text(path.read_text().replace('"windows": [', '"windows": [1', 1))
+    tampered = stores.run("audit", tmp_path / "run")
+    assert tampered.returncode == 2
+    assert "expected" in tampered.stderr
