@@ -478,13 +478,15 @@ def test_a_wrong_prediction_of_sorted_traces(make_resumed, tmp_path, undisturbed
     resumed.check_complete(undisturbed(path, **chunks))
 
 
-@pytest.mark.parametrize("wait_s", [0.05, 1.5, 3.0, 4.5])
+@pytest.mark.parametrize("wait_s", [0, 1, 2.5, 4])
 @pytest.mark.parametrize("scheduler", [(), ("--scheduler", "processes")])
 def test_ctrl_c_while_it_starts_ends_it_without_a_traceback(
     wait_s: float, scheduler: tuple[str, ...], make_conversion
 ) -> None:
     conversion = make_conversion({"paths": [url_of()], **RECIPE}, options=(*scheduler, "--workers", "2"))
     call = conversion.start()
+    while "numpy" not in Path(f"/proc/{call.pid}/maps").read_text():  # before that, it is Python that is interrupted
+        time.sleep(0.01)
     time.sleep(wait_s)
     os.killpg(call.pid, signal.SIGINT)
     ended = conversion.ended(call)
