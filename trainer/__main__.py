@@ -1,9 +1,11 @@
-"""``torchrun --nproc-per-node G -m trainer fit CONFIG.yaml``; also ``evaluate`` and ``predict``."""
+"""``torchrun --nproc-per-node G -m trainer fit CONFIG.yaml``; also evaluate, predict, bench-loader and audit."""
 
 import json
 import logging
 import sys
+import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,8 @@ import typer
 from data_catalog import Catalog, InputError, WorkError, command_line
 from data_catalog.command_line import CatalogOption
 from trainer.audit import audit as judge
+from trainer.bench_loader import bench_loader as measure
+from trainer.bench_loader import print_report
 from trainer.config_file import read_config
 from trainer.evaluate import evaluate as score
 from trainer.experiment import prepare
@@ -52,6 +56,26 @@ def evaluate(run: RunArgument, split: SplitOption = None, catalog: CatalogOption
     metrics = score(open_run(run, catalog=Catalog(catalog)), split=split, ranks=ranks)
     if ranks.is_first:
         print(json.dumps({name: None if value != value else value for name, value in metrics.items()}, indent=2))
+
+
+@app.command("bench-loader")
+def bench_loader(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml")],
+    changes: Annotated[list[str] | None, typer.Option("--set", help="a.b=c: changes one value.")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Batches to feed.")] = 200,
+    step_ms: Annotated[float, typer.Option(min=0, help="What a network would take for a batch, milliseconds.")] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    catalog: CatalogOption = None,
+) -> None:
+    """Says how fast examples come, and whether a network of a given speed would wait for them."""
+    out = Path(tempfile.gettempdir())  # nothing is written
+    experiment = prepare(read_config(config, changes=changes or (), out=out), catalog=Catalog(catalog))
+    ranks = ranks_from_environment()
+    report = measure(experiment, ranks=ranks, steps=steps, step_s=step_ms / 1000)
+    if as_json:
+        print(json.dumps({"rank": ranks.rank, **asdict(report)}))
+    else:
+        print_report(report, console=command_line.console())
 
 
 @app.command()

@@ -12,6 +12,7 @@ from trainer.audit import AuditFile
 from trainer.config import FeedConfig
 from trainer.faulty_windows import FaultPolicy
 from trainer.feed import Feed, look_ahead_batches
+from trainer.grouping import Grouping
 from trainer.memory import ReusedMemory
 from trainer.order import Order
 from trainer.randomness import Purpose, stream
@@ -104,12 +105,14 @@ class Examples:
     Attributes:
         maker: Makes them.
         order: Which ones each step takes.
+        grouping: What the order's groups hold, and how often they read.
         config: How they are read.
         ranks: Which part of them is this process's.
     """
 
     maker: ExampleMaker
     order: Order
+    grouping: Grouping
     config: FeedConfig
     ranks: Ranks
 

@@ -144,7 +144,8 @@ class Experiment:
         maker = ExampleMaker(
             reader, self.task, window=self.window, network_axes=self.network_axes, seed=config.seed, device=ranks.device
         )
-        return Examples(maker, Order(grouping.groups, config.batch_size, grouping.lanes, seed), config.feed, ranks)
+        order = Order(grouping.groups, config.batch_size, grouping.lanes, seed)
+        return Examples(maker, order, grouping, config.feed, ranks)
 
     def _plan(self, split: str, *, stride: Mapping[str, int]) -> WindowPlan:
         window, edges = self.config.window, self.config.edges

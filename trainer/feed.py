@@ -231,17 +231,15 @@ class Feed(Generic[BatchT]):
             job.step.count_one()
 
     def _do(self, job: _Job[BatchT]) -> None:
-        step, place = job.step, job.place
-        if job.request is not None and self._fill(
-            step, place, window=job.window, request=job.request, announced=self._announces
-        ):
-            return
-        others = self._faults.substitutes(job.window, epoch=step.epoch, windows=len(self._order.plan))
-        for other in others if job.request is not None else ():
-            request = self._requests(np.array([other]))[0]
-            if self._fill(step, place, window=other, request=request, announced=False):
-                step.windows[place] = other
+        step, place, window, request = job.step, job.place, job.window, job.request
+        if request is not None:
+            if self._fill(step, place, window=window, request=request, announced=self._announces):
                 return
+            for other in self._faults.substitutes(window, epoch=step.epoch, windows=len(self._order.plan)):
+                request = self._requests(np.array([other]))[0]
+                if self._fill(step, place, window=other, request=request, announced=False):
+                    step.windows[place] = other
+                    return
         step.windows[place] = PADDING
         self._maker.leave_empty(step.batch, place)
 

@@ -107,3 +107,17 @@ def test_an_audit_proves_what_ranks_were_fed_across_a_resume(stores, salt_stack,
     tampered = stores.run("audit", tmp_path / "run")
     assert tampered.returncode == 2
     assert "expected" in tampered.stderr
+
+
+def test_the_loader_is_measured_as_it_would_be_used(stores, salt_stack, write_recipe):
+    done = stores.run("bench-loader", write_recipe(), "--steps", "30", "--step-ms", "5", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["steps"], report["windows"]) == (30, 29 * 8)
+    assert 0 < report["busy"] <= 1
+    assert report["step_s"] == 0.005
+    assert 1 <= report["amplification"] < 10
+    assert report["windows_per_s"] > 0
+    table = stores.run("bench-loader", write_recipe(), "--steps", "5")
+    assert "accelerator busy" in table.stdout
+    assert "times the chunks that were touched" in table.stdout

@@ -77,12 +77,14 @@ class ReadCounts:
         chunks: Decoded, or found in a mapped file as they are.
         decoded_nbytes: Bytes of their samples.
         encoded_nbytes: Bytes read for them; those of their samples where only Zarr knows.
+        distinct_nbytes: The same without what was read before.
         lock: Held while counting.
     """
 
     chunks: int = 0
     decoded_nbytes: int = 0
     encoded_nbytes: int = 0
+    distinct_nbytes: int = 0
     lock: Lock = field(default_factory=Lock, repr=False)
 
 
@@ -105,6 +107,7 @@ class BoxReader:
         self.arrays = tuple(arrays)
         self.shelf = ChunkShelf(budget_nbytes=budget_nbytes)
         self.counts = ReadCounts()
+        self._was_read = np.zeros(sum(math.prod(array.grid) for array in self.arrays), dtype=np.bool_)
         self._first_key = np.cumsum([0, *(math.prod(array.grid) for array in self.arrays)]).tolist()
 
     def announce(self, number: int, firsts: Indices, ends: Indices) -> None:
@@ -179,7 +182,7 @@ class BoxReader:
             return
         try:
             encoded = array.reader.fetch(chunk)
-            self._count(array, array.reader.decode(chunk, encoded, out=out))
+            self._count(array, key, array.reader.decode(chunk, encoded, out=out))
         finally:
             self.shelf.withdraw(key)
 
@@ -191,17 +194,19 @@ class BoxReader:
             if samples is None:
                 memory = self.shelf.room(array.chunk_nbytes)
                 samples = memory.view(array.dtype).reshape(array.chunk)
-                self._count(array, array.reader.decode(chunk, encoded, out=samples))
+                self._count(array, key, array.reader.decode(chunk, encoded, out=samples))
             else:
-                self._count(array, samples.nbytes)
+                self._count(array, key, samples.nbytes)
         except BaseException:
             self.shelf.withdraw(key, memory=memory)
             raise
         self.shelf.put(key, samples, memory=memory)
         return samples
 
-    def _count(self, array: ChunkedArray, encoded_nbytes: int) -> None:
+    def _count(self, array: ChunkedArray, key: Key, encoded_nbytes: int) -> None:
         with self.counts.lock:
             self.counts.chunks += 1
             self.counts.decoded_nbytes += array.chunk_nbytes
             self.counts.encoded_nbytes += encoded_nbytes
+            self.counts.distinct_nbytes += 0 if self._was_read[key] else encoded_nbytes
+            self._was_read[key] = True
