@@ -119,6 +119,18 @@ class FaultConfig(Section):
     limit: Count = 100
 
 
+class CacheConfig(Section):
+    """Where encoded chunks of remote datasets are kept; local datasets need no such place.
+
+    Attributes:
+        folder: On a local disk; processes and runs may share it.
+        limit_nbytes: Most bytes kept there.
+    """
+
+    folder: Path
+    limit_nbytes: Count = 20 * 2**30
+
+
 class FeedConfig(Section):
     """How windows are read.
 
@@ -127,6 +139,7 @@ class FeedConfig(Section):
         look_ahead_batches: Batches of each rank under way or ready, where `in_flight_nbytes` has room for them.
         in_flight_nbytes: Most bytes of batches under way or ready that each rank holds at any time.
         resident_nbytes: Most bytes of decoded chunks that each rank holds at any time.
+        cache: Where encoded chunks of remote datasets are kept; None keeps none.
         faults: What to do about chunks that cannot be used.
         audit: Whether each rank writes down which windows it is fed, to ``audit-RANK.jsonl`` in the run's folder;
             ``python -m trainer audit`` judges that.
@@ -136,6 +149,7 @@ class FeedConfig(Section):
     look_ahead_batches: Count = 4
     in_flight_nbytes: Count = 512 * 2**20
     resident_nbytes: Count = 2**30
+    cache: CacheConfig | None = None
     faults: FaultConfig = FaultConfig()
     audit: bool = False
 

@@ -114,7 +114,12 @@ class WindowDataset(IterableDataset[Windows]):
         plan = select_windows(plan, select, dataset=dataset, stored=stored, label=labels)
         normalisation = normalisation_from_manifest(dataset, stored, boxes=dataset.split(split, dims=dims))
         reader = WindowReader.open(
-            dataset, stored=stored, label=labels, normalisation=normalisation, budget_nbytes=feed.resident_nbytes
+            dataset,
+            stored=stored,
+            label=labels,
+            normalisation=normalisation,
+            budget_nbytes=feed.resident_nbytes,
+            cache=feed.cache,
         )
         self.grouping: Grouping = choose_grouping(
             plan,

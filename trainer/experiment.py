@@ -126,6 +126,7 @@ class Experiment:
             label=self.label if with_label else None,
             normalisation=self.normalisation,
             budget_nbytes=self.config.feed.resident_nbytes,
+            cache=self.config.feed.cache,
         )
 
     def _examples(

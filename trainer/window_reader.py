@@ -8,10 +8,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from trainer.config import CacheConfig
 from trainer.grouping import ChunkGrid
 from trainer.normalise import Normalisation
 from trainer.reads.boxes import BoxReader, ChunkedArray
-from trainer.reads.opening import open_chunks
+from trainer.reads.opening import RemoteCache, open_chunks
 from trainer.store import Dataset, StoredVariable
 from trainer.tasks.task import Window
 from trainer.windows import Extents, Indices, Ranges
@@ -75,15 +76,25 @@ class WindowReader:
         label: StoredVariable | None,
         normalisation: Normalisation,
         budget_nbytes: int,
+        cache: CacheConfig | None = None,
     ) -> Self:
-        """A reader that holds chunks of its own; without a label it reads none."""
+        """A reader that holds chunks of its own; without a label it reads none.
+
+        Raises:
+            InputError: If the folder of the cache cannot be made.
+        """
+        kept = None
+        if cache is not None:
+            made = f"{dataset.entry.url} {dataset.entry.created.isoformat()}"
+            kept = RemoteCache(cache.folder, cache.limit_nbytes, made)
         dims, parts = stored.variable.dims, {}
         arrays: list[ChunkedArray] = []
         for name, each in {INPUT: stored, LIVE: dataset.live(stored.variable), LABEL: label}.items():
             if each is not None:
                 axes = tuple(dims.index(dim) if dim in dims else None for dim in each.variable.dims)
                 parts[name] = Part(len(arrays), each.variable.shape, axes)
-                arrays.append(open_chunks(each.array, url=dataset.url_of(each), expected=dataset.expected_chunks(each)))
+                url, expected = dataset.url_of(each), dataset.expected_chunks(each)
+                arrays.append(open_chunks(each.array, url=url, expected=expected, cache=kept))
         boxes = BoxReader(arrays, budget_nbytes=budget_nbytes)
         return cls(boxes, parts, normalisation, is_finite=not dataset.manifest(stored, "nonfinite_count").any())
 

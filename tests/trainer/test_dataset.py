@@ -7,6 +7,7 @@ from data_catalog import InputError
 from trainer import WindowDataset
 from trainer.config import FeedConfig, OrderConfig
 from trainer.ranks import Ranks
+from trainer.reads.objects import FileSystemObjects
 
 WINDOW = {"crossline": 16, "time": 16}
 
@@ -134,3 +135,46 @@ def test_workers_of_a_data_loader_are_refused(open_windows):
 def test_more_ranks_than_windows_are_refused(open_windows):
     with pytest.raises(InputError, match="too few for 9 processes"):
         open_windows(ranks=Ranks(rank=0, world_size=9))
+
+
+def test_a_dataset_on_an_object_store_is_kept_on_disk(
+    open_windows, stores, salt_stack, bucket_url, tmp_path, monkeypatch
+):
+    from s3fs import S3FileSystem
+
+    S3FileSystem().put(salt_stack.url, f"{bucket_url}/salt.zarr", recursive=True)
+    stores.catalog.publish(salt_stack.model_copy(update={"name": "remote", "url": f"{bucket_url}/salt.zarr"}))
+    feed = FeedConfig(cache={"folder": tmp_path / "cache"}, threads=4)
+
+    def open_remote():
+        return WindowDataset(
+            "remote", catalog=stores.catalog.folder, window=WINDOW, batch_size=8, label="salt", feed=feed
+        )
+
+    expected = list(open_windows())
+    for attempt in range(2):
+        for batch, local in zip(open_remote(), expected, strict=True):
+            assert all(torch.equal(batch[name], part) for name, part in local.items())
+        if not attempt:
+            monkeypatch.setattr(FileSystemObjects, "_read", None)  # all comes from the disk now
+    assert list((tmp_path / "cache").glob("*/*"))
+
+
+def test_an_object_store_that_fails_now_and_then_is_asked_again(stores, salt_stack, bucket_url, monkeypatch):
+    from s3fs import S3FileSystem
+
+    S3FileSystem().put(salt_stack.url, f"{bucket_url}/salt.zarr", recursive=True)
+    stores.catalog.publish(salt_stack.model_copy(update={"name": "flaky", "url": f"{bucket_url}/salt.zarr"}))
+    dataset = WindowDataset("flaky", catalog=stores.catalog.folder, window=WINDOW, batch_size=8)
+    read, calls = FileSystemObjects._read, []
+
+    def fails_every_third_time(self, *arguments, **settings):
+        calls.append(arguments)
+        if len(calls) % 3 == 0:
+            raise OSError("[Errno 5] 500 internal error")
+        return read(self, *arguments, **settings)
+
+    monkeypatch.setattr(FileSystemObjects, "_read", fails_every_third_time)
+    seen = torch.cat([batch["window"] for batch in dataset])
+    assert sorted(seen[seen >= 0].tolist()) == list(range(len(dataset.order.plan)))
+    assert len(calls) > 10
