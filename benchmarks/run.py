@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, tuple[str, ...] | None] = {
     "convert_against_copy": ("--size", "1", "--repeats", "3"),
     "scan_rate": ("--size", "1"),
     "one_pass": ("--size", "1"),
+    "loader_against_memmap": None,
     "scaling": None,
     "against_mdio": None,
     "memory": None,
