@@ -478,9 +478,9 @@ def test_a_wrong_prediction_of_sorted_traces(make_resumed, tmp_path, undisturbed
     resumed.check_complete(undisturbed(path, **chunks))
 
 
-@pytest.mark.parametrize("wait_s", [0, 0.7, 1.5, 3])
+@pytest.mark.parametrize("wait_s", [0, 0.5])
 @pytest.mark.parametrize("scheduler", [(), ("--scheduler", "processes")])
-def test_ctrl_c_while_it_starts_ends_it_without_a_traceback(
+def test_ctrl_c_while_it_is_loaded_ends_it_without_a_traceback(
     wait_s: float, scheduler: tuple[str, ...], make_conversion
 ) -> None:
     conversion = make_conversion({"paths": [url_of()], **RECIPE}, options=(*scheduler, "--workers", "2"))
@@ -490,8 +490,7 @@ def test_ctrl_c_while_it_starts_ends_it_without_a_traceback(
     time.sleep(wait_s)
     os.killpg(call.pid, signal.SIGINT)
     ended = conversion.ended(call)
-    if not conversion.catalog.names():  # else it was faster
-        assert ended.status in (130, -signal.SIGINT), ended
+    assert ended.status in (130, -signal.SIGINT), ended
     assert "Traceback" not in ended.said
     if conversion.catalog.unfinished_names():
         assert "stopped; no shard was written: the same command begins anew" in ended.said
