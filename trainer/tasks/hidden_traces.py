@@ -8,13 +8,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from trainer.randomness import hashed
 from trainer.windows import Extents, Ranges
 
 Traces = npt.NDArray[np.bool_]
-
-_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def hide_some(live: Traces, *, fraction: float, generator: np.random.Generator) -> Traces:
@@ -38,7 +35,7 @@ def hide_some(live: Traces, *, fraction: float, generator: np.random.Generator) 
 def hidden_on_grid(box: Ranges, *, grid: Extents, fraction: float, seed: int) -> Traces:
     """Which traces of a survey are hidden: a function of the trace's place alone, so that all tiles and ranks agree.
 
-    Numbers each trace and hashes the number with SplitMix64 (Steele, Lea and Flood, 2014).
+    Numbers each trace and hashes the number.
 
     Args:
         box: Part of the grid, a range for each trace dimension.
@@ -50,11 +47,7 @@ def hidden_on_grid(box: Ranges, *, grid: Extents, fraction: float, seed: int) ->
         Hidden traces of the box, live or not, on all trace dimensions.
     """
     number = np.ravel_multi_index(np.ix_(*(np.arange(*bounds) for bounds in box)), grid).astype(np.uint64)
-    offset = np.uint64(seed * math.prod(grid) % 2**64)
-    mixed = (number + offset) * _GOLDEN_GAMMA + _GOLDEN_GAMMA  # wraps around, as it should
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
-    mixed ^= mixed >> np.uint64(31)
+    mixed = hashed(number, key=seed * math.prod(grid))
     return np.asarray((mixed >> np.uint64(11)) * 2.0**-53 < fraction)
 
 
