@@ -102,12 +102,11 @@ def bench_loader(experiment: Experiment, *, ranks: Ranks, steps: int, step_s: fl
         batches = on_device(feed, device=ranks.device)
         next(batches)
         first_batch_s = time.perf_counter() - begun
-        started, waited = time.perf_counter(), feed.wait_s
+        started = time.perf_counter()
         for batch in batches:
             windows += len(batch.input)
             time.sleep(step_s)
         elapsed = time.perf_counter() - started
-        waited = feed.wait_s - waited
     counts, order = reader.boxes.counts, examples.order
     window_nbytes = int(np.prod(experiment.window)) * experiment.stored.array.dtype.itemsize
     return LoaderReport(
@@ -135,7 +134,7 @@ def print_report(report: LoaderReport, *, console: Console) -> None:
         shown = (
             f"{value:.0%}" if unit == "%" else f"{value} {unit}" if isinstance(value, int) else f"{value:.4g} {unit}"
         )
-        table.add_row(LABELS.get(name, name.replace("_", " ")), shown.strip())
+        table.add_row(LABELS.get(name, name), shown.strip())
     console.print(table)
 
 

@@ -107,8 +107,8 @@ class BoxReader:
         self.arrays = tuple(arrays)
         self.shelf = ChunkShelf(budget_nbytes=budget_nbytes)
         self.counts = ReadCounts()
-        self._was_read = np.zeros(sum(math.prod(array.grid) for array in self.arrays), dtype=np.bool_)
         self._first_key = np.cumsum([0, *(math.prod(array.grid) for array in self.arrays)]).tolist()
+        self._was_read = np.zeros(self._first_key[-1], dtype=np.bool_)
 
     def announce(self, number: int, firsts: Indices, ends: Indices) -> None:
         """Says that boxes will be copied out of an array, each of them once.
