@@ -72,6 +72,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Ends although a test that failed has left threads waiting, for which Python would wait for ever."""
+    if exitstatus == pytest.ExitCode.TESTS_FAILED:
+        session.config.add_cleanup(lambda: os._exit(exitstatus))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs a test with ``real_segy`` once for every real SEG-Y file."""
     if "real_segy" in metafunc.fixturenames:

@@ -130,6 +130,19 @@ def test_many_threads_within_a_budget_of_one_chunk():
     assert not any(shelf.uses(key) for key in range(5))
 
 
+def test_room_comes_from_a_chunk_that_was_let_go_with_uses_to_come():
+    shelf = ChunkShelf(budget_nbytes=100)
+    shelf.announce([(1, 2)])
+    make(shelf, 1)
+    maker = threading.Thread(target=make, args=(shelf, 2), daemon=True)
+    maker.start()
+    maker.join(0.1)
+    assert maker.is_alive(), "there is no room yet"
+    shelf.let_go(1)
+    maker.join(10)
+    assert not maker.is_alive()
+
+
 @pytest.mark.parametrize("announced", [True, False])
 def test_chunks_of_mapped_files_take_no_memory_and_are_forgotten(announced):
     shelf = ChunkShelf(budget_nbytes=0)

@@ -114,6 +114,8 @@ class ChunkShelf:
         with self._changed:
             chunk = self._needed.get(key) or self._idle[key]
             chunk.readers -= 1
+            if not chunk.readers:
+                self._changed.notify_all()  # announced or not, it may go now for whoever waits for room
             self._settle(key)
 
     def uses(self, key: Key) -> int:
