@@ -22,7 +22,7 @@ from data_catalog import Catalog
 from trainer import WindowDataset
 from trainer.config import FeedConfig
 
-CHUNKS = ((64, 64, 128), (64, 128, 128), (512, 512), (1024, 1024))
+CHUNKS = ((512, 512), (1024, 1024), (64, 64, 128))
 """2 MiB, the pipeline's default, and 4; 1 and 4 MiB in two dimensions."""
 BATCH_SIZE = 16
 THREADS = os.cpu_count() or 1
@@ -77,7 +77,7 @@ def _open(name: str, catalog: Catalog, chunk: tuple[int, ...]) -> WindowDataset:
 def _epoch(dataset: WindowDataset) -> list[np.ndarray]:
     """Origins of the windows of each batch."""
     batches = (dataset.order.batch(step)[1] for step in range(len(dataset)))
-    return [dataset.order.plan.ranges(windows[windows >= 0])[0] for windows in batches]
+    return [dataset.plan.ranges(windows[windows >= 0])[0] for windows in batches]
 
 
 def _through(dataset: WindowDataset) -> None:
@@ -88,7 +88,7 @@ def _through(dataset: WindowDataset) -> None:
 
 def _memory_maps(dataset: WindowDataset, folder: Path, epoch: list[np.ndarray]) -> dict[str, Callable[[], None]]:
     array = dataset.reader.boxes.arrays[0]
-    window, grid = dataset.order.plan.window, array.grid
+    window, grid = dataset.plan.window, array.grid
     volume = np.memmap(folder / "volume", np.float32, "w+", shape=array.shape)
     pieces = np.memmap(folder / "pieces", np.float32, "w+", shape=(prod(grid), *window))
     out = np.empty(window, np.float32)

@@ -19,6 +19,7 @@ from trainer.bench_loader import print_report
 from trainer.config_file import read_config
 from trainer.evaluate import evaluate as score
 from trainer.experiment import prepare
+from trainer.grouping import GroupShape
 from trainer.loop import fit as train
 from trainer.predict import WHOLE, Prediction
 from trainer.predict import predict as write
@@ -82,8 +83,10 @@ def bench_loader(
 def audit(run: RunArgument, catalog: CatalogOption = None) -> None:
     """Judges what a run with `feed.audit` was fed: every slot at every step, every window in every epoch."""
     experiment = open_run(run, catalog=Catalog(catalog))
-    examples = experiment.training_examples(experiment.reader(), ranks=Ranks())
-    found = judge(run, order=examples.order)
+    assert experiment.state, "a run is opened at a checkpoint"
+    shape = GroupShape.model_validate(experiment.state.grouping)
+    batches = experiment.training_batches(experiment.readers(), ranks=Ranks(), shape=shape)
+    found = judge(run, order=batches.order)
     print(
         f"{found.windows} windows in {found.steps} steps of {found.ranks} ranks are those of the order; {found.epochs} "
         f"whole epochs hold each window as often as planned; {found.left_out} places were left out or replaced"
@@ -110,14 +113,14 @@ def predict(
         halo=halo,
         provenance={
             "run": str(run.resolve()),
-            "checkpoint_step": experiment.checkpoint_step,
+            "checkpoint_step": experiment.state.step if experiment.state else None,
             "config": experiment.config.model_dump(mode="json"),
         },
     )
     ranks = ranks_from_environment()
     write(prediction, ranks=ranks)
     if ranks.is_first:
-        entry = experiment.dataset.entry
+        entry = experiment.main.dataset.entry
         print(f"wrote derived group {prediction.derived_id!r} of dataset {entry.name!r}: {entry.url}")
 
 

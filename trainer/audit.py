@@ -112,8 +112,7 @@ def _is_whole(fed: dict[int, Indices], epoch: int, per_epoch: int) -> bool:
 
 
 def _check_epoch(windows: Indices, epoch: int, *, order: Order) -> None:
-    plan = order.plan
-    times = np.bincount(windows[windows != PADDING], minlength=len(plan))
-    wrong = np.flatnonzero(times != (1 if plan.repeats is None else plan.repeats))
+    times = np.bincount(windows[windows != PADDING], minlength=order.groups.window_count)
+    wrong = np.flatnonzero(times != order.groups.times)
     if len(wrong):
         raise InputError(f"epoch {epoch}: window {wrong[0]} was fed {times[wrong[0]]} times.")

@@ -95,8 +95,9 @@ def bench_loader(experiment: Experiment, *, ranks: Ranks, steps: int, step_s: fl
         InputError: As `fit` would.
     """
     begun = time.perf_counter()
-    examples = experiment.training_examples(experiment.reader(), ranks=ranks)
-    reader, faults = examples.maker.reader, FaultPolicy(experiment.config.feed.faults, seed=0, record=None)
+    readers = experiment.readers()
+    examples = experiment.training_batches(readers, ranks=ranks)
+    boxes, faults = readers[0].boxes, FaultPolicy(experiment.config.feed.faults, seed=0, record=None)
     windows = 0
     with examples.feed(range(steps), faults=faults) as feed:
         batches = on_device(feed, device=ranks.device)
@@ -107,8 +108,8 @@ def bench_loader(experiment: Experiment, *, ranks: Ranks, steps: int, step_s: fl
             windows += len(batch.input)
             time.sleep(step_s)
         elapsed = time.perf_counter() - started
-    counts, order = reader.boxes.counts, examples.order
-    window_nbytes = int(np.prod(experiment.window)) * experiment.stored.array.dtype.itemsize
+    counts, order = boxes.counts, examples.order
+    window_nbytes = int(np.prod(experiment.window)) * experiment.main.stored.array.dtype.itemsize
     return LoaderReport(
         steps=steps,
         windows=windows,
@@ -121,7 +122,7 @@ def bench_loader(experiment: Experiment, *, ranks: Ranks, steps: int, step_s: fl
         first_batch_s=first_batch_s,
         lanes=order.lanes,
         groups=len(order.groups.lengths),
-        resident_mib=reader.boxes.shelf.peak_nbytes / MIB,
+        resident_mib=boxes.shelf.peak_nbytes / MIB,
         anonymous_mib=anonymous_nbytes() / MIB,
     )
 

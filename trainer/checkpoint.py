@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from data_catalog import InputError
 
-VERSION = 2
+VERSION = 3
 MODEL_FILE, OPTIMISER_FILE, STATE_FILE = "model.safetensors", "optimiser.safetensors", "state.json"
 BEST_FILE = "best.json"
 
@@ -34,16 +34,16 @@ class RunState:
         step: Steps done.
         order_digest: Of the training windows and their order.
         origin: What the run learns from and how, by its place in the configuration; the same all along.
-        mean: Of the input, as normalised.
-        standard_deviation: Of the input, as normalised.
+        grouping: `GroupShape` of the training windows, which their order follows from.
+        normalisations: Mean and standard deviation of the input, by dataset.
         label: What the entry said of the label variable; None where there was none.
     """
 
     step: int
     order_digest: str
     origin: dict[str, Any]
-    mean: float
-    standard_deviation: float
+    grouping: dict[str, Any]
+    normalisations: dict[str, dict[str, float]]
     label: dict[str, Any] | None
 
 

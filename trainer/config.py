@@ -27,11 +27,13 @@ class DatasetConfig(Section):
         name: Name in the catalog.
         variable: Variable with role ``input``; by default the dataset's main one.
         label: Variable that the task learns from: ``VARIABLE``, or ``ID/VARIABLE`` in the derived group ID.
+        weight: How often an epoch takes each training window, where several datasets are read.
     """
 
     name: str
     variable: str | None = None
     label: str | None = None
+    weight: Count = 1
 
 
 class SplitsConfig(Section):
@@ -140,6 +142,7 @@ class FeedConfig(Section):
         in_flight_nbytes: Most bytes of batches under way or ready that each rank holds at any time.
         resident_nbytes: Most bytes of decoded chunks that each rank holds at any time.
         cache: Where encoded chunks of remote datasets are kept; None keeps none.
+        verify: When a chunk's checksum is compared: ``once``, where a process reads it first, or ``always``.
         faults: What to do about chunks that cannot be used.
         audit: Whether each rank writes down which windows it is fed, to ``audit-RANK.jsonl`` in the run's folder;
             ``python -m trainer audit`` judges that.
@@ -150,6 +153,7 @@ class FeedConfig(Section):
     in_flight_nbytes: Count = 512 * 2**20
     resident_nbytes: Count = 2**30
     cache: CacheConfig | None = None
+    verify: Literal["once", "always"] = "once"
     faults: FaultConfig = FaultConfig()
     audit: bool = False
 
@@ -172,6 +176,8 @@ class Config(Section):
 
     Attributes:
         dataset: What to read.
+        more_datasets: Further datasets, mixed with the first one: of the same dimensions and classes, with splits of
+            the same names; each is normalised by its own training split.
         window: Samples of a window by dimension. A dimension not named is one sample wide and does not reach the
             network: ``{crossline: 128, time: 128}`` trains a 2-D network on the inline sections of a 3-D stack.
         stride: Samples between neighbouring training windows, by dimension of the variable; half a window by default.
@@ -196,6 +202,7 @@ class Config(Section):
     """
 
     dataset: DatasetConfig
+    more_datasets: tuple[DatasetConfig, ...] = ()
     window: dict[str, Count]
     stride: dict[str, Count] = {}
     edges: Edges = Edges.SHIFT
@@ -213,6 +220,15 @@ class Config(Section):
     order: OrderConfig = OrderConfig()
     feed: FeedConfig = FeedConfig()
     out: Path
+
+    @model_validator(mode="after")
+    def _each_dataset_once(self) -> Self:
+        names = [each.name for each in (self.dataset, *self.more_datasets)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"dataset and more_datasets name {', '.join(twice)} twice; weight makes one come more often"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:

@@ -37,7 +37,7 @@ def select_windows(
     """
     if config == SelectionConfig():
         return plan
-    repeats = np.ones(len(plan), dtype=np.uint8)
+    repeats = np.ones(len(plan), dtype=np.int64)
     if config.min_live:
         live = dataset.manifest(stored, "count").astype(np.float64)
         repeats[_shares(plan, live, variable=stored.variable) < config.min_live] = 0
@@ -50,7 +50,7 @@ def select_windows(
             "config.select: no window of the training split holds what it asks for, as far as the manifest tells; "
             "lower min_live or min_share."
         )
-    return WindowPlan(plan.boxes, plan.window, repeats)
+    return plan.repeated(repeats)
 
 
 def _class_shares(plan: WindowPlan, name: str, *, dataset: Dataset, label: StoredVariable | None) -> Density:

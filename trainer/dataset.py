@@ -9,8 +9,7 @@ Under torchrun each rank gets its share of every batch. It reads ahead by thread
 or to one with ``batch_size=None`` and no workers.
 """
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,17 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from data_catalog import Catalog, InputError
+from trainer.batches import arrange
 from trainer.config import FeedConfig, OrderConfig, SelectionConfig
-from trainer.content import select_windows
+from trainer.data_source import DataSource
 from trainer.faulty_windows import FaultPolicy
-from trainer.feed import Feed, look_ahead_batches
-from trainer.grouping import Grouping, choose_grouping
+from trainer.feed import Feed
 from trainer.memory import ReusedMemory
 from trainer.normalise import normalisation_from_manifest
-from trainer.order import Order, check_share
-from trainer.ranks import Ranks
-from trainer.splits import half, plan_split
+from trainer.ranks import Ranks, ranks_of_environment
+from trainer.sources import Source, Sources
 from trainer.store import Dataset
-from trainer.window_reader import INPUT, LIVE, Request, Samples, WindowReader
+from trainer.window_reader import INPUT, LIVE, PartRanges, Request, Samples, WindowReader, open_readers
 from trainer.windows import Edges, Extents
 
 STATE_VERSION = 1
@@ -56,6 +54,8 @@ class WindowDataset(IterableDataset[Windows]):
     - ``window``, (N,) int64: numbers of windows in the plan; -1 for a place that is empty, all of whose samples are 0.
 
     Attributes:
+        plan: The windows, by number.
+        reader: Reads them.
         grouping: The groups that were chosen, what they hold and how often they read.
         order: Which windows each step takes.
     """
@@ -106,40 +106,30 @@ class WindowDataset(IterableDataset[Windows]):
         super().__init__()
         dataset = Dataset(name, catalog=Catalog(catalog))
         stored = dataset.input_variable(variable)
-        labels = None if label is None else dataset.variable(label)
         dims = stored.variable.dims
-        plan = plan_split(
-            dataset, stored, split, window=window, stride=half(window) | dict(stride or {}), edges=Edges(edges)
-        )
-        plan = select_windows(plan, select, dataset=dataset, stored=stored, label=labels)
-        normalisation = normalisation_from_manifest(dataset, stored, boxes=dataset.split(split, dims=dims))
-        reader = WindowReader.open(
+        source = DataSource(
             dataset,
-            stored=stored,
-            label=labels,
-            normalisation=normalisation,
-            budget_nbytes=feed.resident_nbytes,
-            cache=feed.cache,
+            stored,
+            label=None if label is None else dataset.variable(label),
+            normalisation=normalisation_from_manifest(dataset, stored, boxes=dataset.split(split, dims=dims)),
         )
-        self.grouping: Grouping = choose_grouping(
-            plan,
-            reader.grids(len(dims)),
-            batch_size=batch_size,
-            ranks=order.ranks,
-            threads=feed.threads,
-            budget_nbytes=feed.resident_nbytes,
-            lanes=order.lanes if shuffle else 1,
+        plan = source.windows_to_learn_from(
+            split, window=window, stride=stride or {}, edges=Edges(edges), select=select
         )
-        self.order = Order(self.grouping.groups, batch_size, self.grouping.lanes, seed if shuffle else None)
-        self.reader = reader
-        self._ranks = ranks or _ranks_of_torchrun()
-        check_share(batch_size, world_size=self._ranks.world_size)
+        (self.reader,) = open_readers([source], config=feed)
         unseen = tuple(axis for axis, dim in enumerate(dims) if dim not in window)
-        self._maker = WindowMaker(reader, window=plan.window, unseen=unseen, normalise=normalise)
-        self._seed, self._config = seed, feed
+        self._batches = arrange(
+            Sources((Source(plan, self.reader),)),
+            WindowMaker(self.reader, window=plan.window, unseen=unseen, normalise=normalise),
+            batch_size=batch_size,
+            seed=seed if shuffle else None,
+            order=order,
+            feed=feed,
+            ranks=ranks or ranks_of_environment(),
+        )
+        self.plan, self.grouping, self.order = plan, self._batches.grouping, self._batches.order
+        self._seed, self._faults = seed, feed.faults
         self._epoch = self._place = 0
-        share = -(-batch_size // self._ranks.world_size)
-        self._look_ahead = look_ahead_batches(feed, batch_nbytes=share * self._maker.window_nbytes)
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -162,16 +152,7 @@ class WindowDataset(IterableDataset[Windows]):
 
     def feed(self, steps: range) -> Feed[Windows]:
         """Reads some steps, counted over all epochs, whatever the state."""
-        faults = FaultPolicy(self._config.faults, seed=self._seed, record=None)
-        return Feed(
-            self._maker,
-            self.order,
-            ranks=self._ranks,
-            steps=steps,
-            threads=self._config.threads,
-            look_ahead=self._look_ahead,
-            faults=faults,
-        )
+        return self._batches.feed(steps, faults=FaultPolicy(self._faults, seed=self._seed, record=None))
 
     def set_epoch(self, epoch: int) -> None:
         """Goes to the beginning of an epoch."""
@@ -204,11 +185,7 @@ class WindowDataset(IterableDataset[Windows]):
 
 
 class WindowMaker:
-    """Makes batches of windows as `WindowDataset` describes them, each sample copied once.
-
-    Attributes:
-        reader: Reads samples.
-    """
+    """Makes batches of windows as `WindowDataset` describes them, each sample copied once."""
 
     def __init__(self, reader: WindowReader, *, window: Extents, unseen: tuple[int, ...], normalise: bool) -> None:
         """Reads nothing yet.
@@ -219,8 +196,7 @@ class WindowMaker:
             unseen: Dimensions that are left out.
             normalise: Whether to normalise the input.
         """
-        self.reader = reader
-        self._normalise = normalise
+        self._reader, self._normalise = reader, normalise
         self._extents = {name: part.extents(window) for name, part in reader.parts.items()}
         self._shapes = {
             name: tuple(n for n, axis in zip(self._extents[name], part.axes, strict=True) if axis not in unseen)
@@ -234,35 +210,27 @@ class WindowMaker:
         """Bytes of one window in a batch."""
         return sum(int(np.prod(shape)) * self._dtypes[name].itemsize for name, shape in self._shapes.items())
 
-    def begin(self, windows: int) -> Windows:
-        """A batch to be filled."""
-        return {
+    def begin(self, windows: int) -> tuple[Windows, list[Samples]]:
+        """A batch to be filled, and its arrays with the dimensions that are left out."""
+        batch = {
             name: self._memory.tensor((windows, *shape), dtype=self._dtypes[name])
             for name, shape in self._shapes.items()
         }
+        return batch, [tensor.numpy().reshape(windows, *self._extents[name]) for name, tensor in batch.items()]
 
-    def fill(self, batch: Windows, place: int, *, window: int, epoch: int, request: Request, announced: bool) -> None:
+    def fill(self, into: Sequence[Samples], *, window: int, epoch: int, request: Request, announced: bool) -> None:
         """Reads a window straight into its place."""
-        into = {name: tensor[place].numpy().reshape(self._extents[name]) for name, tensor in batch.items()}
-        self.reader.read(request, into=into, announced=announced)
+        samples = dict(zip(self._extents, into, strict=True))
+        request.read(into=samples, announced=announced)
         if self._normalise:
-            self._normalise_in_place(into, request=request)
+            self._normalise_in_place(samples, ranges=request.ranges)
 
-    def leave_empty(self, batch: Windows, place: int) -> None:
-        """Zeros."""
-        for tensor in batch.values():
-            tensor[place].zero_()
-
-    def _normalise_in_place(self, samples: Mapping[str, Samples], *, request: Request) -> None:
-        inside = tuple(slice(end - first) for first, end in zip(*request[INPUT], strict=True))
-        amplitude, normalisation = samples[INPUT][inside], self.reader.normalisation  # what lies beyond stays 0
+    def _normalise_in_place(self, samples: Mapping[str, Samples], *, ranges: PartRanges) -> None:
+        inside = tuple(slice(end - first) for first, end in zip(*ranges[INPUT], strict=True))
+        amplitude, normalisation = samples[INPUT][inside], self._reader.normalisation  # what lies beyond stays 0
         amplitude -= np.float32(normalisation.mean)
         amplitude /= np.float32(normalisation.standard_deviation)
         if LIVE in samples and not (live := samples[LIVE][inside[:-1]]).all():
             amplitude[~live] = 0
-        if not self.reader.is_finite:
+        if not self._reader.is_finite:
             amplitude[~np.isfinite(amplitude)] = 0
-
-
-def _ranks_of_torchrun() -> Ranks:
-    return Ranks(rank=int(os.environ.get("RANK", "0")), world_size=int(os.environ.get("WORLD_SIZE", "1")))

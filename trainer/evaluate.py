@@ -3,7 +3,6 @@
 from data_catalog import InputError
 from trainer.experiment import Experiment
 from trainer.faulty_windows import FaultPolicy
-from trainer.order import check_share
 from trainer.ranks import Ranks, joined
 from trainer.scoring import score_split
 
@@ -23,10 +22,10 @@ def evaluate(experiment: Experiment, *, split: str | None, ranks: Ranks) -> dict
     split = split or config.splits.test
     if split is None:
         raise InputError("the run's configuration names no test split: choose one with --split.")
-    if config.dataset.label is not None:
-        experiment.dataset.variable(config.dataset.label)  # a network can do without it, a score cannot
-    check_share(config.batch_size, world_size=ranks.world_size)
-    examples = experiment.scoring_examples(experiment.reader(), split=split, ranks=ranks)
+    for named, source in zip((config.dataset, *config.more_datasets), experiment.data, strict=True):
+        if named.label is not None:
+            source.dataset.variable(named.label)  # a network can do without it, a score cannot
+    batches = experiment.scoring_batches(experiment.readers(), split=split, ranks=ranks)
     model, faults = experiment.model.to(ranks.device), FaultPolicy(config.feed.faults, seed=config.seed, record=None)
     with joined(ranks):
-        return score_split(model, examples=examples, faults=faults).metrics
+        return score_split(model, task=experiment.task, batches=batches, faults=faults).metrics

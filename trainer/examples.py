@@ -1,22 +1,13 @@
 """Batches of examples: windows as a task turns them into what a network learns from."""
 
-import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from threading import local
 
 import numpy as np
 import torch
 
-from trainer.audit import AuditFile
-from trainer.config import FeedConfig
-from trainer.faulty_windows import FaultPolicy
-from trainer.feed import Feed, look_ahead_batches
-from trainer.grouping import Grouping
 from trainer.memory import ReusedMemory
-from trainer.order import Order
 from trainer.randomness import Purpose, stream
-from trainer.ranks import Ranks
 from trainer.tasks.task import Batch, Example, Task
 from trainer.window_reader import Request, Samples, WindowReader
 from trainer.windows import Extents
@@ -26,13 +17,12 @@ class ExampleMaker:
     """Makes batches of examples; each example is a function of the window, the epoch and the seed.
 
     Attributes:
-        reader: Reads samples.
-        task: Turns them into examples.
+        task: Turns windows into examples.
     """
 
     def __init__(
         self,
-        reader: WindowReader,
+        like: WindowReader,
         task: Task,
         *,
         window: Extents,
@@ -43,20 +33,20 @@ class ExampleMaker:
         """Asks the task what an example looks like.
 
         Args:
-            reader: Reads samples.
+            like: Reads windows like those that will come.
             task: Turns them into examples.
             window: Extents on all dimensions of the input.
             network_axes: Dimensions that the network sees.
             seed: Of the run.
             device: Where batches go.
         """
-        self.reader, self.task = reader, task
+        self.task = task
         self._window, self._seed = window, seed
         self._unseen = tuple(axis for axis in range(len(window)) if axis not in network_axes)
         self._memory = ReusedMemory(pinned=device.type == "cuda")
         self._scratch = local()
-        nothing = {name: np.zeros_like(samples) for name, samples in reader.empty(window).items()}
-        at_origin = reader.requests(np.zeros((1, len(window)), dtype=np.int64), np.array([window]))[0]
+        nothing = {name: np.zeros_like(samples) for name, samples in like.empty(window).items()}
+        at_origin = like.requests(np.zeros((1, len(window)), dtype=np.int64), np.array([window]))[0]
         self._like = self._example(nothing, window=0, epoch=0, request=at_origin)
 
     @property
@@ -64,81 +54,37 @@ class ExampleMaker:
         """Bytes of one window in a batch."""
         return sum(part.nbytes for part in self._like)
 
-    def begin(self, windows: int) -> Batch:
-        """A batch to be filled, in main memory."""
+    def begin(self, windows: int) -> tuple[Batch, list[Samples]]:
+        """A batch to be filled, in main memory, and the arrays of its parts."""
         like = (torch.from_numpy(np.asarray(part)) for part in self._like)
-        return Batch(*(self._memory.tensor((windows, *part.shape), dtype=part.dtype) for part in like))
+        batch = Batch(*(self._memory.tensor((windows, *part.shape), dtype=part.dtype) for part in like))
+        return batch, [part.numpy() for part in batch]
 
-    def fill(self, batch: Batch, place: int, *, window: int, epoch: int, request: Request, announced: bool) -> None:
-        """Reads a window and puts its example in its place.
+    def fill(self, into: Sequence[Samples], *, window: int, epoch: int, request: Request, announced: bool) -> None:
+        """Reads a window and puts its example into its place.
 
         Raises:
             ChunkFaultError: If a chunk cannot be used.
         """
-        samples = self._own_samples()
-        self.reader.read(request, into=samples, announced=announced)
+        samples = self._own_samples(request.reader)
+        request.read(into=samples, announced=announced)
         example = self._example(samples, window=window, epoch=epoch, request=request)
-        for tensor, part in zip(batch, example, strict=True):
-            np.copyto(tensor[place].numpy(), part)
+        for array, part in zip(into, example, strict=True):
+            np.copyto(array, part)
 
-    def leave_empty(self, batch: Batch, place: int) -> None:
-        """Zeros, weights included."""
-        for tensor in batch:
-            tensor[place].zero_()
-
-    def _own_samples(self) -> dict[str, Samples]:
+    def _own_samples(self, reader: WindowReader) -> dict[str, Samples]:
         """Memory of this thread for a window's samples."""
-        if not hasattr(self._scratch, "samples"):
-            self._scratch.samples = self.reader.empty(self._window)
-        samples: dict[str, Samples] = self._scratch.samples
-        return samples
+        if not hasattr(self._scratch, "of"):
+            self._scratch.of = {}
+        kept: dict[int, dict[str, Samples]] = self._scratch.of  # by dataset: their labels may be of several types
+        if id(reader) not in kept:
+            kept[id(reader)] = reader.empty(self._window)
+        return kept[id(reader)]
 
     def _example(self, samples: dict[str, Samples], *, window: int, epoch: int, request: Request) -> Example:
-        seen = self.reader.without(self._unseen, window=self.reader.window(samples, request=request))
+        reader = request.reader
+        seen = reader.without(self._unseen, window=reader.window(samples, ranges=request.ranges))
         return self.task.example(seen, generator=stream(self._seed, epoch, window, purpose=Purpose.EXAMPLE))
-
-
-@dataclass(frozen=True)
-class Examples:
-    """The examples of a split, to be fed.
-
-    Attributes:
-        maker: Makes them.
-        order: Which ones each step takes.
-        grouping: What the order's groups hold, and how often they read.
-        config: How they are read.
-        ranks: Which part of them is this process's.
-    """
-
-    maker: ExampleMaker
-    order: Order
-    grouping: Grouping
-    config: FeedConfig
-    ranks: Ranks
-
-    def feed(self, steps: range, *, faults: FaultPolicy, audit: AuditFile | None = None) -> Feed[Batch]:
-        """Starts reading the batches of some steps, in main memory.
-
-        Args:
-            steps: Of the run.
-            faults: What to do about chunks that cannot be used.
-            audit: Takes down what is fed.
-
-        Raises:
-            InputError: If there is no room for a batch.
-        """
-        windows = math.ceil(self.order.batch_size / self.ranks.world_size)
-        look_ahead = look_ahead_batches(self.config, batch_nbytes=windows * self.maker.window_nbytes)
-        return Feed(
-            self.maker,
-            self.order,
-            ranks=self.ranks,
-            steps=steps,
-            threads=self.config.threads,
-            look_ahead=look_ahead,
-            faults=faults,
-            audit=audit,
-        )
 
 
 def on_device(batches: Iterable[Batch], *, device: torch.device) -> Iterator[Batch]:

@@ -1,37 +1,31 @@
 """Everything that a run needs, judged before any rank waits for another: the same on all ranks, or refused on all."""
 
-import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 
-import torch
 from torch import nn
 
 from data_catalog import Catalog, InputError, Variable
+from trainer.batches import Batches, arrange
+from trainer.checkpoint import RunState
 from trainer.components import resolve, settings_of
-from trainer.config import Config
-from trainer.content import select_windows
-from trainer.examples import ExampleMaker, Examples
-from trainer.grouping import choose_grouping
+from trainer.config import Config, DatasetConfig
+from trainer.data_source import DataSource, check_guards
+from trainer.examples import ExampleMaker
+from trainer.grouping import GroupShape
+from trainer.network import make_network
 from trainer.normalise import Normalisation, normalisation_from_manifest
-from trainer.order import Order
-from trainer.randomness import Purpose, stream
 from trainer.ranks import Ranks
-from trainer.splits import half, plan_split
+from trainer.sources import Source, Sources
 from trainer.store import Dataset, StoredVariable
-from trainer.tasks.task import Task, TaskData
-from trainer.window_reader import WindowReader
-from trainer.windows import Extents, WindowPlan, guard_between
+from trainer.tasks.task import Batch, Task, TaskData
+from trainer.window_reader import WindowReader, open_readers
+from trainer.windows import Extents, WindowPlan
 
-MODELS = {"unet": "trainer.unet:UNet"}
 TASKS = {
     "segmentation": "trainer.tasks.segmentation:Segmentation",
     "reconstruction": "trainer.tasks.reconstruction:Reconstruction",
 }
-SMALL = 64
-"""Samples along each axis of the input that a model is tried on."""
-MODEL_GIVEN = frozenset({"dims", "in_channels", "out_channels"})
 
 
 @dataclass(frozen=True)
@@ -39,166 +33,184 @@ class Learned:
     """What a trained network brings along to a dataset that may know neither.
 
     Attributes:
-        normalisation: That it is used to.
+        normalisations: Those it is used to, by dataset.
         label: What the entry said of the label that it learned from.
     """
 
-    normalisation: Normalisation
+    normalisations: Mapping[str, Normalisation]
     label: Variable | None
+
+    def normalisation_of(self, dataset: str) -> Normalisation | None:
+        """That of a dataset. One that was not trained on takes the only one there is, and of several none: each dataset
+        was normalised by its own statistics then, and so will this one be."""
+        known = list(self.normalisations.values())
+        return self.normalisations.get(dataset, known[0] if len(known) == 1 else None)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A configuration brought together with its dataset.
+    """A configuration brought together with its datasets.
 
     Attributes:
         config: What the run is told.
-        dataset: What it reads.
-        stored: The input variable.
-        label: The variable to learn from, if any.
-        normalisation: Of the input, from the training split.
+        data: What it reads, the main dataset first.
         task: What is learned.
         model: The network, with the weights that it starts from.
-        checkpoint_step: Of the checkpoint that a run was opened at; None where a run begins.
+        state: Of the checkpoint that a run was opened at; None where a run begins.
     """
 
     config: Config
-    dataset: Dataset
-    stored: StoredVariable
-    label: StoredVariable | None
-    normalisation: Normalisation
+    data: tuple[DataSource, ...]
     task: Task
     model: nn.Module
-    checkpoint_step: int | None = None
+    state: RunState | None = None
+
+    @property
+    def main(self) -> DataSource:
+        """The dataset that predictions are of."""
+        return self.data[0]
 
     @property
     def window(self) -> Extents:
         """Window extents on all dimensions of the variable."""
-        return tuple(self.config.window.get(dim, 1) for dim in self.stored.variable.dims)
+        return tuple(self.config.window.get(dim, 1) for dim in self.main.stored.variable.dims)
 
     @property
     def network_axes(self) -> tuple[int, ...]:
         """Dimensions of the variable that the network sees."""
-        return tuple(axis for axis, dim in enumerate(self.stored.variable.dims) if dim in self.config.window)
+        dims = self.main.stored.variable.dims
+        return tuple(axis for axis, dim in enumerate(dims) if dim in self.config.window)
 
-    def training_examples(self, reader: WindowReader, *, ranks: Ranks) -> Examples:
-        """Examples to learn from: windows half a window apart unless the configuration says otherwise, shuffled.
+    def readers(self) -> list[WindowReader]:
+        """Those of all datasets; training and scoring share them, and so keep to one budget."""
+        return open_readers(self.data, config=self.config.feed)
+
+    def training_batches(
+        self, readers: list[WindowReader], *, ranks: Ranks, shape: GroupShape | None = None
+    ) -> Batches[Batch]:
+        """Examples to learn from, shuffled.
 
         Args:
-            reader: Reads them.
+            readers: Of all datasets.
             ranks: The processes of the run.
+            shape: Of the groups, where an earlier part of the run has chosen it.
 
         Raises:
             InputError: If no window fits the split, or chunks do not fit the budget.
         """
         config, batch_size = self.config, self.config.batch_size
-        plan = self._plan(config.splits.train, stride=half(config.window) | config.stride)
-        plan = select_windows(plan, config.select, dataset=self.dataset, stored=self.stored, label=self.label)
-        if batch_size > plan.epoch_length:
-            raise InputError(
-                f"config.batch_size is {batch_size}, and split {config.splits.train!r} holds {plan.epoch_length} "
-                "windows: choose a smaller batch_size, or a smaller stride."
+        plans = [
+            source.windows_to_learn_from(
+                config.splits.train,
+                window=config.window,
+                stride=config.stride,
+                edges=config.edges,
+                select=config.select,
             )
-        return self._examples(plan, reader, lanes=config.order.lanes, seed=config.seed, ranks=ranks)
+            for source in self.data
+        ]
+        windows = sum(plan.epoch_length for plan in plans)
+        if batch_size > windows:
+            raise InputError(
+                f"config.batch_size is {batch_size}, and split {config.splits.train!r} holds {windows} windows: choose "
+                "a smaller batch_size, or a smaller stride."
+            )
+        return self._batches(plans, readers, seed=config.seed, ranks=ranks, shape=shape)
 
-    def scoring_examples(self, reader: WindowReader, *, split: str, ranks: Ranks) -> Examples:
-        """Those of a split side by side, in order; the last of a row overlaps where the split does not divide.
+    def scoring_batches(self, readers: list[WindowReader], *, split: str, ranks: Ranks) -> Batches[Batch]:
+        """The examples of a split side by side, in order.
 
         Args:
-            reader: Reads them; the same that reads for training, so that both keep to one budget.
+            readers: Of all datasets.
             split: Which one.
             ranks: The processes of the run.
 
         Raises:
             InputError: If no window fits the split, or chunks do not fit the budget.
         """
-        return self._examples(self._plan(split, stride=self.config.window), reader, lanes=1, seed=None, ranks=ranks)
-
-    def reader(self, *, with_label: bool = True) -> WindowReader:
-        """A reader with a shelf of its own.
-
-        Args:
-            with_label: Whether it also reads the label, where there is one.
-        """
-        return WindowReader.open(
-            self.dataset,
-            stored=self.stored,
-            label=self.label if with_label else None,
-            normalisation=self.normalisation,
-            budget_nbytes=self.config.feed.resident_nbytes,
-            cache=self.config.feed.cache,
-        )
-
-    def _examples(
-        self, plan: WindowPlan, reader: WindowReader, *, lanes: int | None, seed: int | None, ranks: Ranks
-    ) -> Examples:
         config = self.config
-        grouping = choose_grouping(
-            plan,
-            reader.grids(len(self.window)),
-            batch_size=config.batch_size,
-            ranks=config.order.ranks,
-            threads=config.feed.threads,
-            budget_nbytes=config.feed.resident_nbytes,
-            lanes=lanes,
-        )
-        maker = ExampleMaker(
-            reader, self.task, window=self.window, network_axes=self.network_axes, seed=config.seed, device=ranks.device
-        )
-        order = Order(grouping.groups, config.batch_size, grouping.lanes, seed)
-        return Examples(maker, order, grouping, config.feed, ranks)
+        plans = [source.windows_side_by_side(split, window=config.window, edges=config.edges) for source in self.data]
+        return self._batches(plans, readers, seed=None, ranks=ranks)
 
-    def _plan(self, split: str, *, stride: Mapping[str, int]) -> WindowPlan:
-        window, edges = self.config.window, self.config.edges
-        return plan_split(self.dataset, self.stored, split, window=window, stride=stride, edges=edges)
+    def _batches(
+        self,
+        plans: list[WindowPlan],
+        readers: list[WindowReader],
+        *,
+        seed: int | None,
+        ranks: Ranks,
+        shape: GroupShape | None = None,
+    ) -> Batches[Batch]:
+        config = self.config
+        maker = ExampleMaker(
+            readers[0],
+            self.task,
+            window=self.window,
+            network_axes=self.network_axes,
+            seed=config.seed,
+            device=ranks.device,
+        )
+        return arrange(
+            Sources(tuple(map(Source, plans, readers))),
+            maker,
+            batch_size=config.batch_size,
+            seed=seed,
+            order=config.order,
+            feed=config.feed,
+            ranks=ranks,
+            shape=shape,
+        )
 
 
 def prepare(config: Config, *, catalog: Catalog, learned: Learned | None = None) -> Experiment:
-    """Opens the dataset and judges the configuration against it.
+    """Opens the datasets and judges the configuration against them.
 
     Args:
         config: What the run is told.
-        catalog: Where the dataset is listed.
-        learned: What a trained network brings along; by default all comes from the dataset.
+        catalog: Where the datasets are listed.
+        learned: What a trained network brings along; by default all comes from the datasets.
 
     Raises:
         InputError: At the first thing that does not fit, saying what was found, expected, and what to do.
     """
-    dataset = Dataset(config.dataset.name, catalog=catalog)
-    stored = dataset.input_variable(config.dataset.variable)
-    label = _find_label(config, dataset=dataset, may_be_absent=learned is not None)
-    _check_dims(config, stored=stored, label=label)
+    data = tuple(
+        _open_source(config, each, catalog=catalog, learned=learned) for each in (config.dataset, *config.more_datasets)
+    )
+    for other in data[1:]:
+        _check_alike(data[0], other)
     if learned is None:
-        normalisation = _learn_normalisation(config, dataset=dataset, stored=stored)
-        learned = Learned(normalisation, label=None if label is None else label.variable)
-    task = _make_task(config, stored=stored, learned=learned)
-    model = _make_model(config, task=task)
-    _check_window_sizes(config.window, model=model)
-    return Experiment(config, dataset, stored, label, learned.normalisation, task, model)
+        for source in data:
+            check_guards(source, config=config)
+    task = _make_task(config, main=data[0], learned=learned)
+    return Experiment(config, data, task, make_network(config, task=task))
 
 
-def _find_label(config: Config, *, dataset: Dataset, may_be_absent: bool) -> StoredVariable | None:
-    name = config.dataset.label
-    if name is None or (may_be_absent and not dataset.holds(name)):
-        return None
-    return dataset.variable(name)
+def _open_source(config: Config, named: DatasetConfig, *, catalog: Catalog, learned: Learned | None) -> DataSource:
+    dataset = Dataset(named.name, catalog=catalog)
+    stored = dataset.input_variable(named.variable)
+    _check_dims(config, stored=stored)
+    label = None
+    if named.label is not None and (learned is None or dataset.holds(named.label)):
+        label = dataset.variable(named.label)
+    normalisation = learned.normalisation_of(named.name) if learned else None
+    if normalisation is None:
+        dims = stored.variable.dims
+        everywhere = (tuple((0, size) for size in stored.variable.shape),)
+        boxes = everywhere if learned else dataset.split(config.splits.train, dims=dims)
+        normalisation = normalisation_from_manifest(dataset, stored, boxes=boxes)
+    return DataSource(dataset, stored, label, normalisation, named.weight)
 
 
-def _learn_normalisation(config: Config, *, dataset: Dataset, stored: StoredVariable) -> Normalisation:
-    _check_guards(config, dataset=dataset, dims=stored.variable.dims)
-    boxes = dataset.split(config.splits.train, dims=stored.variable.dims)
-    return normalisation_from_manifest(dataset, stored, boxes=boxes)
-
-
-def _make_task(config: Config, *, stored: StoredVariable, learned: Learned) -> Task:
+def _make_task(config: Config, *, main: DataSource, learned: Learned | None) -> Task:
+    of_main = None if main.label is None else main.label.variable
     data = TaskData(
-        name=stored.name,
-        variable=stored.variable,
-        network_dims=tuple(dim for dim in stored.variable.dims if dim in config.window),
-        normalisation=learned.normalisation,
+        name=main.stored.name,
+        variable=main.stored.variable,
+        network_dims=tuple(dim for dim in main.stored.variable.dims if dim in config.window),
+        normalisation=main.normalisation,
         seed=config.seed,
         label_name=config.dataset.label,
-        label=learned.label,
+        label=learned.label if learned else of_main,
     )
     kind = resolve(config.task, own=TASKS, place="task")
     settings = settings_of(config.task, of=kind, given=frozenset({"data"}), place="task")
@@ -206,51 +218,7 @@ def _make_task(config: Config, *, stored: StoredVariable, learned: Learned) -> T
     return task
 
 
-def _make_model(config: Config, *, task: Task) -> nn.Module:
-    kind = resolve(config.model, own=MODELS, place="model")
-    _check_takes(kind, MODEL_GIVEN, name=config.model.name)
-    settings = settings_of(config.model, of=kind, given=MODEL_GIVEN, place="model")
-    seed = int(stream(config.seed, purpose=Purpose.WEIGHTS).integers(2**63))
-    with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global generator: lend them one
-        torch.manual_seed(seed)
-        model = kind(dims=len(config.window), in_channels=task.in_channels, out_channels=task.out_channels, **settings)
-    if not isinstance(model, nn.Module):
-        raise InputError(f"config.model.name: {config.model.name!r} is no torch.nn.Module.")
-    _check_output(model, config=config, task=task)
-    return model
-
-
-def _check_takes(kind: type, names: Iterable[str], *, name: str) -> None:
-    parameters = inspect.signature(kind).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return
-    if missing := sorted(set(names) - {parameter.name for parameter in parameters}):
-        raise InputError(
-            f"config.model.name: {name!r} does not take {', '.join(missing)}; a model is made with dims (2 or 3), "
-            "in_channels, out_channels, and its own settings, all by name."
-        )
-
-
-def _check_output(model: nn.Module, *, config: Config, task: Task) -> None:
-    """One small input tells a model of the wrong shape from a right one before any rank waits for another."""
-    multiple = size_multiple(model)
-    near = [-(-min(extent, SMALL) // multiple) * multiple for extent in config.window.values()]
-    was_training = model.training
-    try:
-        with torch.no_grad():
-            shape = tuple(model.eval()(torch.zeros(1, task.in_channels, *near)).shape)
-    except RuntimeError as error:
-        raise InputError(f"config.model.name: {config.model.name!r} fails on an input of {near}: {error}") from None
-    finally:
-        model.train(was_training)
-    if shape != (1, task.out_channels, *near):
-        raise InputError(
-            f"config.model.name: {config.model.name!r} makes {list(shape)} of [1, {task.in_channels}, "
-            f"{', '.join(map(str, near))}]; expected {task.out_channels} channels of the same size."
-        )
-
-
-def _check_dims(config: Config, *, stored: StoredVariable, label: StoredVariable | None) -> None:
+def _check_dims(config: Config, *, stored: StoredVariable) -> None:
     dims = stored.variable.dims
     for place, named in {"window": config.window, "stride": config.stride}.items():
         if unknown := sorted(set(named) - set(dims)):
@@ -262,41 +230,28 @@ def _check_dims(config: Config, *, stored: StoredVariable, label: StoredVariable
             f"config.window names {len(config.window)} dimensions, networks here have 2 or 3: choose from "
             f"{', '.join(dims)}."
         )
-    if label is not None and label.variable.dims != dims:
-        raise InputError(
-            f"config.dataset.label: {label.name!r} is on ({', '.join(label.variable.dims)}), {stored.name!r} on "
-            f"({', '.join(dims)}); a label must lie on the same samples."
-        )
 
 
-def _check_guards(config: Config, *, dataset: Dataset, dims: tuple[str, ...]) -> None:
-    window = tuple(config.window.get(dim, 1) for dim in dims)
-    train = config.splits.train
-    for other in filter(None, (config.splits.validation, config.splits.test)):
-        pairs = product(dataset.split(train, dims=dims), dataset.split(other, dims=dims))
-        for one, another in pairs:
-            guard = guard_between(one, another)
-            if all(gap < extent for gap, extent in zip(guard, window, strict=True)):
-                found = ", ".join(f"{dim} {max(gap, 0)}" for dim, gap in zip(dims, guard, strict=True))
-                needed = " or ".join(f"{dim} {extent}" for dim, extent in zip(dims, window, strict=True))
-                raise InputError(
-                    f"splits {train!r} and {other!r} of dataset {dataset.entry.name!r} are only {found} samples apart: "
-                    f"a window of one would touch its neighbour in the other. A guard band of {needed} is needed; "
-                    "choose a smaller config.window or wider guards between the splits."
-                )
-
-
-def _check_window_sizes(window: Mapping[str, int], *, model: nn.Module) -> None:
-    multiple = size_multiple(model)
-    for dim, extent in window.items():
-        if extent % multiple:
-            near = max(multiple, round(extent / multiple) * multiple)
+def _check_alike(main: DataSource, other: DataSource) -> None:
+    """Windows of all datasets go into the same batches."""
+    for what, one, another in (
+        ("dimensions", main.stored.variable.dims, other.stored.variable.dims),
+        ("a label's dimensions", _label_dims(main), _label_dims(other)),
+        ("classes", _classes(main), _classes(other)),
+    ):
+        if one != another:
             raise InputError(
-                f"config.window.{dim} is {extent}; this network halves its input until a sample stands for "
-                f"{multiple}, so it must be a multiple of {multiple}, e.g. {near}. Or choose fewer config.model.levels."
+                f"config.more_datasets: {other.dataset.entry.name!r} has {what} {another}, the main dataset "
+                f"{main.dataset.entry.name!r} has {one}; windows of both cannot go into one batch."
             )
 
 
-def size_multiple(model: nn.Module) -> int:
-    """What input sizes must be multiples of; 1 where the model does not say."""
-    return int(getattr(model, "size_multiple", 1))
+def _label_dims(source: DataSource) -> tuple[str, ...] | None:
+    return None if source.label is None else source.label.variable.dims
+
+
+def _classes(source: DataSource) -> dict[str, int] | None:
+    label = None if source.label is None else source.label.variable
+    if label is None or label.flag_values is None or label.flag_meanings is None:
+        return None
+    return dict(zip(label.flag_meanings, label.flag_values, strict=True))

@@ -9,7 +9,7 @@ copy and decode outside the interpreter lock.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import Event, Lock, Semaphore, Thread
@@ -24,31 +24,30 @@ from trainer.faulty_windows import FaultPolicy
 from trainer.order import PADDING, Order, slots_of_rank
 from trainer.ranks import Ranks
 from trainer.reads.faults import ChunkFaultError
-from trainer.window_reader import Request, WindowReader
+from trainer.sources import Sources
+from trainer.window_reader import Request, Samples
 from trainer.windows import Indices
 
 BatchT = TypeVar("BatchT")
+MadeT = TypeVar("MadeT", covariant=True)
 
 
-class Maker(Protocol[BatchT]):
+class Maker(Protocol[MadeT]):
     """Makes batches of windows; several threads fill them, each window by one of them."""
 
     @property
-    def reader(self) -> WindowReader:
-        """Reads the windows."""
+    def window_nbytes(self) -> int:
+        """Bytes of one window in a batch."""
 
-    def begin(self, windows: int) -> BatchT:
-        """A batch to be filled."""
+    def begin(self, windows: int) -> tuple[MadeT, Sequence[Samples]]:
+        """A batch to be filled, and the arrays that its samples lie in, (window, ...) each."""
 
-    def fill(self, batch: BatchT, place: int, *, window: int, epoch: int, request: Request, announced: bool) -> None:
-        """Reads a window and puts it in its place.
+    def fill(self, into: Sequence[Samples], *, window: int, epoch: int, request: Request, announced: bool) -> None:
+        """Reads a window and puts it into its place, arrays without the first dimension.
 
         Raises:
             ChunkFaultError: If a chunk cannot be used.
         """
-
-    def leave_empty(self, batch: BatchT, place: int) -> None:
-        """Puts in a place what weighs nothing."""
 
 
 @dataclass(slots=True)
@@ -60,6 +59,7 @@ class _Step(Generic[BatchT]):
         epoch: That it belongs to.
         windows: Which ones, `PADDING` included.
         batch: What is filled.
+        arrays: What its samples lie in.
         left: Windows that are not yet in their places.
         done: Set when there are none left.
         error: What stopped one of them.
@@ -70,6 +70,7 @@ class _Step(Generic[BatchT]):
     epoch: int
     windows: Indices
     batch: BatchT
+    arrays: Sequence[Samples]
     left: int
     done: Event = field(default_factory=Event)
     error: BaseException | None = None
@@ -99,9 +100,10 @@ class Feed(Generic[BatchT]):
         wait_s: Seconds that the consumer has waited for batches so far.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (all but three by name)
         self,
         maker: Maker[BatchT],
+        sources: Sources,
         order: Order,
         *,
         ranks: Ranks,
@@ -115,6 +117,7 @@ class Feed(Generic[BatchT]):
 
         Args:
             maker: Makes batches.
+            sources: Their windows.
             order: Which windows each step takes.
             ranks: Which part of them is this process's.
             steps: Steps of the run to feed.
@@ -124,8 +127,9 @@ class Feed(Generic[BatchT]):
             audit: Takes down what is fed; None keeps nothing.
         """
         self.wait_s = 0.0
-        self._maker, self._order, self._faults, self._audit = maker, order, faults, audit
-        self._announces = not order.groups.are_single  # chunks for a single window are kept for nobody
+        self._maker, self._sources, self._order, self._faults, self._audit = maker, sources, order, faults, audit
+        self._is_single = order.groups.are_single
+        self._announces = not self._is_single  # chunks for a single window are kept for nobody
         self._slots = np.array(slots_of_rank(order.batch_size, rank=ranks.rank, world_size=ranks.world_size))
         self._stretches: dict[int, tuple[int, int, Indices]] = {}
         self._room = Semaphore(look_ahead)
@@ -193,33 +197,29 @@ class Feed(Generic[BatchT]):
     def _begin(self, number: int) -> None:
         epoch, place = divmod(number, self._order.steps_per_epoch)
         windows = self._windows(place, epoch=epoch)
-        step = _Step(number, epoch, windows, self._maker.begin(len(windows)), left=len(windows))
+        step = _Step(number, epoch, windows, *self._maker.begin(len(windows)), left=len(windows))
         self._ready.put(step)
         taken = np.flatnonzero(windows != PADDING)
-        requests = dict(zip(taken.tolist(), self._requests(windows[taken]), strict=True))
+        requests = dict(zip(taken.tolist(), self._sources.requests(windows[taken]), strict=True))
         for at, window in enumerate(windows.tolist()):
             self._jobs.put(_Job(step, at, window, requests.get(at)))
 
     def _windows(self, place: int, *, epoch: int) -> Indices:
         """The windows of this rank's slots; announces the stretches that begin with them."""
-        lanes, places = self._order.turns(place, epoch=epoch)
+        lanes, places = (each[self._slots] for each in self._order.turns(place, epoch=epoch))
+        if self._is_single:
+            return self._order.single(lanes, places, epoch=epoch)
         windows = np.full(len(self._slots), PADDING)
-        for at, (lane, of_lane) in enumerate(
-            zip(lanes[self._slots].tolist(), places[self._slots].tolist(), strict=True)
-        ):
+        for at, (lane, of_lane) in enumerate(zip(lanes.tolist(), places.tolist(), strict=True)):
             if lane == PADDING:
                 continue
             of_epoch, first, stretch = self._stretches.get(lane, (-1, 0, windows))
             if of_epoch != epoch or of_lane >= first + len(stretch):
                 first, stretch = of_lane, self._order.stretch(lane, of_lane, epoch=epoch)
                 self._stretches[lane] = epoch, first, stretch
-                if self._announces:
-                    self._maker.reader.announce(*self._order.plan.ranges(stretch))
+                self._sources.announce(stretch)
             windows[at] = stretch[of_lane - first]
         return windows
-
-    def _requests(self, windows: Indices) -> list[Request]:
-        return self._maker.reader.requests(*self._order.plan.ranges(windows))
 
     def _read(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -235,18 +235,19 @@ class Feed(Generic[BatchT]):
         if request is not None:
             if self._fill(step, place, window=window, request=request, announced=self._announces):
                 return
-            for other in self._faults.substitutes(window, epoch=step.epoch, windows=len(self._order.plan)):
-                request = self._requests(np.array([other]))[0]
+            for other in self._faults.substitutes(window, epoch=step.epoch, windows=len(self._sources)):
+                request = self._sources.requests(np.array([other]))[0]
                 if self._fill(step, place, window=other, request=request, announced=False):
                     step.windows[place] = other
                     return
         step.windows[place] = PADDING
-        self._maker.leave_empty(step.batch, place)
+        for array in step.arrays:
+            array[place] = 0
 
     def _fill(self, step: _Step[BatchT], place: int, *, window: int, request: Request, announced: bool) -> bool:
-        maker, epoch = self._maker, step.epoch
+        into = [array[place, ...] for array in step.arrays]
         try:
-            maker.fill(step.batch, place, window=window, epoch=epoch, request=request, announced=announced)
+            self._maker.fill(into, window=window, epoch=step.epoch, request=request, announced=announced)
         except ChunkFaultError as fault:
             self._faults.record(fault, step=step.number, window=window)
             return False

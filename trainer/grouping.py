@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import count, product
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from data_catalog import InputError
-from trainer.groups import Groups
+from trainer.groups import Groups, JoinedGroups
 from trainer.windows import BoxWindows, Extents, Indices, WindowPlan
 
 MOST_GROUPS = 2**20
@@ -48,57 +49,99 @@ class ChunkGrid:
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkedPlan:
+    """The windows of one dataset and the chunks under them.
+
+    Attributes:
+        plan: The windows.
+        grids: Chunks of all variables that are read; the first one has all dimensions of the plan.
+    """
+
+    plan: WindowPlan
+    grids: Sequence[ChunkGrid]
+
+
+class Block(BaseModel):
+    """What makes the groups of one dataset of its plan: see `Groups`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    extents: Extents
+    walk: int
+    slab: int
+
+
+class GroupShape(BaseModel):
+    """The choice that an order depends on; a run keeps it, and goes on with it whatever its budget is then.
+
+    Attributes:
+        lanes: Lanes of a slot.
+        blocks: Of each dataset.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    lanes: int
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Grouping:
     """Groups and lanes that fit.
 
     Attributes:
         groups: The groups.
-        lanes: Lanes of a slot.
+        shape: The choice that made them.
         lane_nbytes: Most bytes of decoded chunks that a lane needs at once.
         amplification: Decoded bytes of an epoch over those of the chunks that it touches.
     """
 
-    groups: Groups
-    lanes: int
+    groups: JoinedGroups
+    shape: GroupShape
     lane_nbytes: int
     amplification: float
 
 
 def choose_grouping(
-    plan: WindowPlan,
-    grids: Sequence[ChunkGrid],
+    parts: Sequence[ChunkedPlan],
     *,
     batch_size: int,
     ranks: int,
     threads: int,
     budget_nbytes: int,
     lanes: int | None = None,
+    shape: GroupShape | None = None,
 ) -> Grouping:
-    """Chooses, of the blocks that fit, one that reads hardly more than the best of them, and is as small as can be.
+    """Chooses, of the blocks that fit, those that read hardly more than the best of them, and are as small as can be.
 
     Args:
-        plan: The windows.
-        grids: Chunks of all variables that are read; the first one has all dimensions of the plan.
+        parts: The windows of each dataset.
         batch_size: Windows of a step over all ranks.
         ranks: The fewest that the run shall fit on.
         threads: Readers of a rank, each of which may decode a chunk that no lane holds.
         budget_nbytes: Most bytes of decoded chunks that a rank may hold.
         lanes: Lanes of a slot; None takes as many as fit, up to `MOST_LANES`, unless chunks are read often for it.
+        shape: An earlier choice to keep to, if it fits; None chooses.
 
     Raises:
-        InputError: With the bytes needed, where not even the smallest block fits.
+        InputError: With the bytes needed, where not even the smallest blocks fit.
     """
-    candidates, slots = list(_candidates(plan, grids)), math.ceil(batch_size / ranks)
-    decoding_nbytes = threads * max(grid.nbytes for grid in grids)
-    numbers = [lanes] if lanes else list(range(MOST_LANES, 0, -1))
+    kept = shape.blocks if shape else [None] * len(parts)
+    if len(kept) != len(parts):
+        raise InputError(f"the run has read {len(kept)} datasets so far, and shall read {len(parts)}: set them back.")
+    candidates = [list(_candidates(part.plan, part.grids, block)) for part, block in zip(parts, kept, strict=True)]
+    decoding_nbytes = threads * max(grid.nbytes for part in parts for grid in part.grids)
+    slots = math.ceil(batch_size / ranks)
+    numbers = [shape.lanes] if shape else [lanes] if lanes else list(range(MOST_LANES, 0, -1))
+
+    def nbytes(candidate: _Candidate, *, lanes: int) -> int:
+        return candidate.lane_nbytes * slots * lanes + decoding_nbytes
+
     found = []
     for number in numbers:
-        fitting = [each for each in candidates if each.lane_nbytes * slots * number + decoding_nbytes <= budget_nbytes]
-        for_all_lanes = [each for each in fitting if each.group_count >= batch_size * number]
-        if fitting:
-            found.append(_grouping(plan, grids, _smallest_of_the_best(for_all_lanes or fitting), lanes=number))
+        fitting = [[each for each in of if nbytes(each, lanes=number) <= budget_nbytes] for of in candidates]
+        if all(fitting):
+            found.append(_grouping(parts, fitting, batch_size=batch_size, lanes=number))
     if not found:
-        needed = min(each.lane_nbytes for each in candidates) * slots * numbers[-1] + decoding_nbytes
+        needed = max(min(nbytes(each, lanes=numbers[-1]) for each in of) for of in candidates)
         raise InputError(
             f"config.feed.resident_nbytes is {budget_nbytes}, and the chunks that {slots} windows of a batch need at "
             f"once can take {needed} bytes: allow at least that, or choose a smaller batch_size or smaller windows."
@@ -109,32 +152,53 @@ def choose_grouping(
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    block: Extents
-    walk: int
-    slab: int
+    block: Block
     group_count: int
     lane_nbytes: int
     read_nbytes: int
 
 
-def _smallest_of_the_best(candidates: Sequence[_Candidate]) -> _Candidate:
+def _grouping(
+    parts: Sequence[ChunkedPlan], fitting: Sequence[Sequence[_Candidate]], *, batch_size: int, lanes: int
+) -> Grouping:
+    windows = sum(part.plan.epoch_length for part in parts)
+    chosen = [
+        _smallest_of_the_best(each, enough_groups=batch_size * lanes * part.plan.epoch_length / windows)
+        for part, each in zip(parts, fitting, strict=True)
+    ]
+    pairs = list(zip(parts, chosen, strict=True))
+    once = sum(_read_once_nbytes(part) for part in parts)
+    groups = (Groups(part.plan, of.block.extents, of.block.walk, of.block.slab) for part, of in pairs)
+    return Grouping(
+        groups=JoinedGroups(tuple(groups)),
+        shape=GroupShape(lanes=lanes, blocks=tuple(each.block for each in chosen)),
+        lane_nbytes=max(each.lane_nbytes for each in chosen),
+        amplification=sum(each.read_nbytes for each in chosen) / once,
+    )
+
+
+def _smallest_of_the_best(fitting: Sequence[_Candidate], *, enough_groups: float) -> _Candidate:
+    candidates = [each for each in fitting if each.group_count >= enough_groups] or fitting
     least = min(each.read_nbytes for each in candidates)
     enough = [each for each in candidates if each.read_nbytes <= ENOUGH * least]
     return max(enough, key=lambda each: (each.group_count, -each.lane_nbytes))
 
 
-def _grouping(plan: WindowPlan, grids: Sequence[ChunkGrid], chosen: _Candidate, *, lanes: int) -> Grouping:
-    axes = range(len(plan.window))
-    once = _read_nbytes([_blocks(plan, grids, axis=axis, extent=EVERYTHING) for axis in axes], grids)
-    groups = Groups(plan, chosen.block, chosen.walk, chosen.slab)
-    return Grouping(groups, lanes, chosen.lane_nbytes, chosen.read_nbytes / once)
+def _read_once_nbytes(part: ChunkedPlan) -> int:
+    """Decoded bytes of all chunks that are touched."""
+    axes = range(len(part.plan.window))
+    whole = [_blocks(part.plan, part.grids, axis=axis, extent=EVERYTHING) for axis in axes]
+    return _read_nbytes(whole, part.grids)
 
 
-def _candidates(plan: WindowPlan, grids: Sequence[ChunkGrid]) -> Iterator[_Candidate]:
-    """Every block worth a look; where all would make too many groups, the largest."""
+def _candidates(plan: WindowPlan, grids: Sequence[ChunkGrid], kept: Block | None) -> Iterator[_Candidate]:
+    """Every block worth a look, or the one that is kept; where all would make too many groups, the largest."""
     axes = range(len(plan.window))
     windows = [_windows(plan, grids, axis=axis) for axis in axes]
-    options = [_options(plan, grids, axis=axis, windows=windows[axis]) for axis in axes]
+    if kept:
+        options = [[_blocks(plan, grids, axis=axis, extent=kept.extents[axis])] for axis in axes]
+    else:
+        options = [_options(plan, grids, axis=axis, windows=windows[axis]) for axis in axes]
     one_window_nbytes = _most_nbytes([each.most for each in windows], grids)
     shares = any(each.share for each in windows)
     for parts in product(*options):
@@ -143,14 +207,13 @@ def _candidates(plan: WindowPlan, grids: Sequence[ChunkGrid]) -> Iterator[_Candi
             part is not of_axis[-1] for part, of_axis in zip(parts, options, strict=True)
         ):
             continue
-        for walk in axes:
-            slab = options[walk][0]
+        for walk in [kept.walk] if kept else axes:
+            slab = _blocks(plan, grids, axis=walk, extent=kept.slab) if kept else options[walk][0]
             held = [slab.most if axis == walk else part.most for axis, part in enumerate(parts)]
             # Going from one slab to the next, a lane holds what is left of the one and begins the other.
             lane_nbytes = _most_nbytes(held, grids) + one_window_nbytes if shares else 0
-            block = tuple(part.extent for part in parts)
-            read_nbytes = _read_nbytes(parts, grids)
-            yield _Candidate(block, walk, slab.extent, group_count, lane_nbytes, read_nbytes)
+            block = Block(extents=tuple(part.extent for part in parts), walk=walk, slab=slab.extent)
+            yield _Candidate(block, group_count, lane_nbytes, _read_nbytes(parts, grids))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -96,6 +96,63 @@ class Groups:
         return [_runs_along(box, dimension, extent) for dimension, extent in enumerate(self.block)]
 
 
+@dataclass(frozen=True, eq=False)
+class JoinedGroups:
+    """The groups of one dataset after the other, and the windows likewise.
+
+    Attributes:
+        parts: Those of each dataset.
+    """
+
+    parts: tuple[Groups, ...]
+
+    @cached_property
+    def window_count(self) -> int:
+        """Windows of all plans."""
+        return int(self.first_windows[-1])
+
+    @cached_property
+    def epoch_length(self) -> int:
+        """Windows that an epoch takes."""
+        return sum(part.plan.epoch_length for part in self.parts)
+
+    @cached_property
+    def first_windows(self) -> Indices:
+        """Number of the first window of each part, and at the end that of all windows."""
+        return np.cumsum([0, *(len(part.plan) for part in self.parts)], dtype=np.int64)
+
+    @cached_property
+    def lengths(self) -> Indices:
+        """Windows that an epoch takes of each group, (group,)."""
+        return np.concatenate([part.lengths for part in self.parts])
+
+    @cached_property
+    def times(self) -> Indices:
+        """How often an epoch takes each window, (window,)."""
+        plans = (part.plan for part in self.parts)
+        return np.concatenate([np.ones(len(p), np.int64) if p.repeats is None else p.repeats for p in plans])
+
+    @property
+    def text(self) -> str:
+        """All that the groups follow from."""
+        return " ".join(part.text for part in self.parts)
+
+    @cached_property
+    def are_single(self) -> bool:
+        """Whether each group is one window, the one of the same number."""
+        return all(part.are_single for part in self.parts)
+
+    def slabs(self, group: int) -> Iterator[Indices]:
+        """The windows of a group, slab by slab, each as often as an epoch takes it."""
+        part = int(np.searchsorted(self._first_groups, group, side="right")) - 1
+        for slab in self.parts[part].slabs(group - int(self._first_groups[part])):
+            yield slab + self.first_windows[part]
+
+    @cached_property
+    def _first_groups(self) -> Indices:
+        return np.cumsum([0, *(len(part.lengths) for part in self.parts)], dtype=np.int64)
+
+
 @lru_cache(maxsize=1024)
 def _runs_along(box: BoxWindows, dimension: int, extent: int) -> Indices:
     return box.runs_along(dimension, extent=extent)

@@ -3,7 +3,7 @@
 import math
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from data_catalog import InputError, WorkError
 from trainer.audit import AuditFile
+from trainer.batches import Batches
 from trainer.checkpoint import (
     RunState,
     best_score,
@@ -25,15 +26,16 @@ from trainer.checkpoint import (
     write_checkpoint,
 )
 from trainer.config_file import write_config
-from trainer.examples import Examples, on_device
+from trainer.examples import on_device
 from trainer.experiment import Experiment
 from trainer.faulty_windows import FaultPolicy
+from trainer.grouping import GroupShape
 from trainer.optimisation import learning_rate, make_optimiser, set_learning_rate, take_step
-from trainer.order import check_share
 from trainer.ranks import Ranks, joined, wait_for_all
 from trainer.run_folder import make_run_folder
 from trainer.run_log import RunLog
 from trainer.scoring import Scores, score_split
+from trainer.tasks.task import Batch
 
 BUCKET_MIB = 8  # DDP's 25 MiB would leave the tail of a small network's gradients exposed
 
@@ -45,8 +47,8 @@ class Training:
     Attributes:
         experiment: Data, task and network.
         ranks: The processes of the run.
-        training: Examples to learn from.
-        validation: Examples to score; None where there are none.
+        training: Batches to learn from.
+        validation: Batches to score; None where there are none.
         faults: What to do about chunks that cannot be used.
         optimiser: Of the network.
         first_step: Steps done before.
@@ -55,8 +57,8 @@ class Training:
 
     experiment: Experiment
     ranks: Ranks
-    training: Examples
-    validation: Examples | None
+    training: Batches[Batch]
+    validation: Batches[Batch] | None
     faults: FaultPolicy
     optimiser: torch.optim.Optimizer
     first_step: int
@@ -97,7 +99,9 @@ class Training:
         config, last = self.experiment.config, step == self.steps
         scores = None
         if self.validation and (last or step % config.validate_every_steps == 0):
-            scores = score_split(self.experiment.model, examples=self.validation, faults=self.faults)
+            scores = score_split(
+                self.experiment.model, task=self.experiment.task, batches=self.validation, faults=self.faults
+            )
             if log and config.splits.validation:
                 log.scores(step, split=config.splits.validation, metrics=scores.metrics, picture=scores.picture)
         if scores or last or step % config.checkpoint_every_steps == 0:
@@ -106,13 +110,13 @@ class Training:
             wait_for_all()
 
     def _save(self, step: int, *, scores: Scores | None) -> None:
-        normalisation, label = self.experiment.normalisation, self.experiment.label
+        data, label = self.experiment.data, self.experiment.main.label
         state = RunState(
             step=step,
             order_digest=self.training.order.digest,
             origin=_origin(self.experiment),
-            mean=normalisation.mean,
-            standard_deviation=normalisation.standard_deviation,
+            grouping=self.training.grouping.shape.model_dump(mode="json"),
+            normalisations={source.dataset.entry.name: asdict(source.normalisation) for source in data},
             label=None if label is None else label.variable.model_dump(mode="json"),
         )
         write_checkpoint(self.checkpoints, state=state, model=self.experiment.model, optimiser=self.optimiser)
@@ -145,14 +149,21 @@ def fit(experiment: Experiment, *, ranks: Ranks, resume: bool) -> None:
 
 def _ready(experiment: Experiment, *, ranks: Ranks, resume: bool) -> Training:
     config = experiment.config
-    check_share(config.batch_size, world_size=ranks.world_size)
-    reader = experiment.reader()
-    training, validation = experiment.training_examples(reader, ranks=ranks), None
-    order = training.order
+    checkpoint = _checkpoint_to_go_on_from(experiment, resume=resume)
+    state = read_state(checkpoint) if checkpoint else None
+    if checkpoint and state:
+        _check_origin(experiment, checkpoint=checkpoint, origin=state.origin)
+    readers = experiment.readers()
+    shape = GroupShape.model_validate(state.grouping) if state else None
+    training, validation = experiment.training_batches(readers, ranks=ranks, shape=shape), None
     if config.splits.validation:
-        validation = experiment.scoring_examples(reader, split=config.splits.validation, ranks=ranks)
+        validation = experiment.scoring_batches(readers, split=config.splits.validation, ranks=ranks)
     experiment.model.to(ranks.device)
     optimiser = make_optimiser(experiment.model, config=config.optimiser)
+    if checkpoint and state:
+        load_model(checkpoint, model=experiment.model)
+        _check_order(checkpoint, found=state.order_digest, expected=training.order.digest)
+        load_optimiser(checkpoint, optimiser=optimiser)
     return Training(
         experiment=experiment,
         ranks=ranks,
@@ -160,36 +171,33 @@ def _ready(experiment: Experiment, *, ranks: Ranks, resume: bool) -> Training:
         validation=validation,
         faults=FaultPolicy(config.feed.faults, seed=config.seed, record=config.out / f"faults-{ranks.rank}.jsonl"),
         optimiser=optimiser,
-        first_step=_restore(experiment, optimiser=optimiser, order_digest=order.digest, resume=resume),
-        steps=config.steps or (config.epochs or 0) * order.steps_per_epoch,
+        first_step=state.step if state else 0,
+        steps=config.steps or (config.epochs or 0) * training.order.steps_per_epoch,
     )
 
 
-def _restore(experiment: Experiment, *, optimiser: torch.optim.Optimizer, order_digest: str, resume: bool) -> int:
-    folder = experiment.config.out / "checkpoints"
-    checkpoint = last_checkpoint(folder)
-    if checkpoint is None:
-        return 0
-    if not resume:
+def _checkpoint_to_go_on_from(experiment: Experiment, *, resume: bool) -> Path | None:
+    checkpoint = last_checkpoint(experiment.config.out / "checkpoints")
+    if checkpoint and not resume:
         raise InputError(f"{experiment.config.out} holds a run already: go on with --resume, or choose another --out.")
-    state = read_state(checkpoint)
-    _check_origin(experiment, checkpoint=checkpoint, origin=state.origin)
-    load_model(checkpoint, model=experiment.model)
-    if state.order_digest != order_digest:
+    return checkpoint
+
+
+def _check_order(checkpoint: Path, *, found: str, expected: str) -> None:
+    if found != expected:
         raise InputError(
-            f"checkpoint {checkpoint} saw other windows in another order: splits, window, stride, batch_size, "
-            "order, seed or the memory that groups were made for have changed. Set them back, or choose another --out."
+            f"checkpoint {checkpoint} saw other windows in another order: datasets, splits, window, stride, edges, "
+            "select, batch_size, order or seed have changed. Set them back, or choose another --out."
         )
-    load_optimiser(checkpoint, optimiser=optimiser)
-    return state.step
 
 
 def _origin(experiment: Experiment) -> dict[str, Any]:
-    config, label = experiment.config, experiment.label
+    config, main = experiment.config, experiment.main
     return {
         "dataset.name": config.dataset.name,
-        "dataset.variable": experiment.stored.path,
-        "dataset.label": None if label is None else label.path,
+        "dataset.variable": main.stored.path,
+        "dataset.label": None if main.label is None else main.label.path,
+        "more_datasets": [each.model_dump(mode="json") for each in config.more_datasets],
         "task": config.task.model_dump(mode="json"),
         "model": config.model.model_dump(mode="json"),
     }

@@ -21,9 +21,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from data_catalog import InputError
-from trainer.groups import Groups
+from trainer.groups import JoinedGroups
 from trainer.randomness import Purpose, hashed, stream
-from trainer.windows import Indices, WindowPlan
+from trainer.windows import Indices
 
 PADDING = -1
 """Stands for no window: fills up the last batch of an epoch and weighs nothing."""
@@ -40,20 +40,15 @@ class Order:
         seed: Of the run; None keeps the order of the plan, in every epoch, for scoring.
     """
 
-    groups: Groups
+    groups: JoinedGroups
     batch_size: int
     lanes: int
     seed: int | None
 
     @property
-    def plan(self) -> WindowPlan:
-        """The windows that are ordered."""
-        return self.groups.plan
-
-    @property
     def steps_per_epoch(self) -> int:
         """Global batches of an epoch; the last one may hold `PADDING`."""
-        return math.ceil(self.plan.epoch_length / self.batch_size)
+        return math.ceil(self.groups.epoch_length / self.batch_size)
 
     @cached_property
     def digest(self) -> str:
@@ -64,7 +59,7 @@ class Order:
     @cached_property
     def lane_lengths(self) -> Indices:
         """Windows of each lane."""
-        return np.array([end - first for first, end in map(self._run, range(self.batch_size * self.lanes))])
+        return np.diff(self._cuts)
 
     def turns(self, place: int, *, epoch: int) -> tuple[Indices, Indices]:
         """Which lane each slot takes its window from, and the how manieth of that lane it is.
@@ -83,12 +78,18 @@ class Order:
 
     def stretch(self, lane: int, place: int, *, epoch: int) -> Indices:
         """The windows of a lane from a place on, as far as they are of one group."""
-        first, end = self._run(lane)
+        first, end = self._cuts[lane : lane + 2].tolist()
         groups, first_of_group, begin = _permuted(self, epoch)
-        start = (begin + first + place) % self.plan.epoch_length
+        start = (begin + first + place) % self.groups.epoch_length
         at = int(np.searchsorted(first_of_group, start, side="right")) - 1
         offset = start - int(first_of_group[at])
         return _windows_of_group(self, epoch, int(groups[at]))[offset : offset + end - first - place]
+
+    def single(self, lanes: Indices, places: Indices, *, epoch: int) -> Indices:
+        """The windows of lanes at places, where each group is a single one; `PADDING` where a lane is."""
+        groups, _, begin = _permuted(self, epoch)
+        windows = groups[(begin + self._cuts[lanes] + places) % self.groups.epoch_length]
+        return np.where(lanes == PADDING, PADDING, windows)
 
     def batch(self, step: int) -> tuple[int, Indices]:
         """The windows of one step over all ranks.
@@ -107,12 +108,18 @@ class Order:
         ]
         return epoch, np.asarray(windows, dtype=np.int64)
 
-    def _run(self, lane: int) -> tuple[int, int]:
-        """Where a lane begins and ends in the string of all windows of an epoch."""
-        slot, number = divmod(lane, self.lanes)
-        first, end = _even_cut(self.plan.epoch_length, parts=self.batch_size, part=slot)
-        start, stop = _even_cut(end - first, parts=self.lanes, part=number)
-        return first + start, first + stop
+    @cached_property
+    def _cuts(self) -> Indices:
+        """Where each lane begins in the string of all windows of an epoch, and at the end the length of that."""
+        slots = [
+            _even_cut(self.groups.epoch_length, parts=self.batch_size, part=slot) for slot in range(self.batch_size)
+        ]
+        lanes = [
+            first + _even_cut(end - first, parts=self.lanes, part=number)[0]
+            for first, end in slots
+            for number in range(self.lanes)
+        ]
+        return np.array([*lanes, self.groups.epoch_length], dtype=np.int64)
 
 
 def slots_of_rank(batch_size: int, *, rank: int, world_size: int) -> range:
@@ -167,7 +174,7 @@ def _permuted(order: Order, epoch: int) -> tuple[Indices, Indices, int]:
     taken, begin = np.flatnonzero(lengths), 0
     if order.seed is not None:
         generator = stream(order.seed, epoch, purpose=Purpose.GROUPS)
-        taken, begin = generator.permutation(taken), int(generator.integers(order.plan.epoch_length))
+        taken, begin = generator.permutation(taken), int(generator.integers(order.groups.epoch_length))
     of_taken = lengths[taken]
     return taken, np.cumsum(of_taken) - of_taken, begin
 

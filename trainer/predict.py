@@ -12,10 +12,12 @@ from pydantic import JsonValue
 
 from data_catalog import InputError
 from trainer.derived import check_is_new, describe, new_group, open_arrays, publish
-from trainer.experiment import Experiment, size_multiple
+from trainer.experiment import Experiment
+from trainer.network import size_multiple
 from trainer.predictor import Predictor
 from trainer.ranks import Ranks, joined, sum_over_ranks, wait_for_all
 from trainer.tiles import Tiling, columns
+from trainer.window_reader import open_readers
 from trainer.windows import Extents, Ranges
 
 log = logging.getLogger(__name__)
@@ -56,10 +58,10 @@ class Prediction:
     @property
     def boxes(self) -> tuple[Ranges, ...]:
         """Where values are predicted."""
-        variable = self.experiment.stored.variable
+        variable = self.experiment.main.stored.variable
         if self.split == WHOLE:
             return (tuple((0, size) for size in variable.shape),)
-        return self.experiment.dataset.split(self.split, dims=variable.dims)
+        return self.experiment.main.dataset.split(self.split, dims=variable.dims)
 
     @property
     def context(self) -> int:
@@ -71,7 +73,7 @@ class Prediction:
     def tiling(self) -> Tiling:
         """How the volume is cut for the network."""
         model, axes = self.experiment.model, self.experiment.network_axes
-        shape = self.experiment.stored.variable.shape
+        shape = self.experiment.main.stored.variable.shape
         halo = min(self.context, MOST_HALO) if self.halo is None else self.halo
         tile = core_extent(tuple(shape[axis] for axis in axes), halo=halo)
         return Tiling(
@@ -106,7 +108,7 @@ def predict(prediction: Prediction, *, ranks: Ranks) -> None:
         InputError: If the group exists, or there is no such split.
     """
     experiment = prediction.experiment
-    check_is_new(experiment.dataset, prediction.derived_id)
+    check_is_new(experiment.main.dataset, prediction.derived_id)
     _warn_of_cut_halo(prediction)
     boxes = prediction.boxes
     experiment.model.to(ranks.device).eval()
@@ -132,13 +134,13 @@ def _warn_of_cut_halo(prediction: Prediction) -> None:
 
 def _write_share(prediction: Prediction, *, boxes: tuple[Ranges, ...], ranks: Ranks) -> None:
     experiment = prediction.experiment
-    variable, outputs = experiment.stored.variable, experiment.task.outputs
+    variable, outputs = experiment.main.stored.variable, experiment.task.outputs
     predictor = Predictor(
         model=experiment.model,
         task=experiment.task,
-        reader=experiment.reader(with_label=False),
+        reader=open_readers([experiment.main], config=experiment.config.feed, with_label=False)[0],
         tiling=prediction.tiling,
-        arrays=open_arrays(experiment.dataset, derived_id=prediction.derived_id, names=outputs),
+        arrays=open_arrays(experiment.main.dataset, derived_id=prediction.derived_id, names=outputs),
         device=ranks.device,
     )
     shards = columns(variable.shape, shard=variable.shard_shape, boxes=boxes)
@@ -148,12 +150,12 @@ def _write_share(prediction: Prediction, *, boxes: tuple[Ranges, ...], ranks: Ra
 
 def _publish(prediction: Prediction) -> None:
     experiment = prediction.experiment
-    variable, split = experiment.stored.variable, prediction.split
+    variable, split = experiment.main.stored.variable, prediction.split
     publish(
-        experiment.dataset,
+        experiment.main.dataset,
         derived_id=prediction.derived_id,
         variables={name: describe(output, like=variable) for name, output in experiment.task.outputs.items()},
-        boxes=() if split == WHOLE else experiment.dataset.entry.splits[split],
+        boxes=() if split == WHOLE else experiment.main.dataset.entry.splits[split],
         provenance={**prediction.provenance, "split": split},
     )
 
@@ -163,9 +165,9 @@ def _group(prediction: Prediction, *, ranks: Ranks) -> AbstractContextManager[No
         return nullcontext()
     experiment = prediction.experiment
     return new_group(
-        experiment.dataset,
+        experiment.main.dataset,
         derived_id=prediction.derived_id,
-        like=experiment.stored.variable,
+        like=experiment.main.stored.variable,
         outputs=experiment.task.outputs,
     )
 

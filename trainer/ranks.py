@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.distributed as dist
@@ -43,8 +43,14 @@ def ranks_from_environment() -> Ranks:
     Raises:
         InputError: If there are GPUs, but fewer than processes on this machine; on each of them.
     """
+    ranks = ranks_of_environment()
+    return replace(ranks, device=_device(ranks.local_rank))
+
+
+def ranks_of_environment() -> Ranks:
+    """The same, whatever devices there are."""
     local_rank, world_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    return Ranks(rank=_rank(), world_size=world_size, local_rank=local_rank, device=_device(local_rank))
+    return Ranks(rank=_rank(), world_size=world_size, local_rank=local_rank)
 
 
 def is_first_process() -> bool:

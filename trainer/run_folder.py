@@ -43,15 +43,15 @@ def open_run(folder: Path, *, catalog: Catalog, dataset: str | None = None) -> E
         raise InputError(f"{folder} holds no checkpoint: give the folder that `fit` wrote, its `out`.")
     config = read_config(folder / "config.yaml")
     state = read_state(checkpoint)
-    normalisation = Normalisation(mean=state.mean, standard_deviation=state.standard_deviation)
     label = None if state.label is None else Variable.model_validate(state.label)
-    learned = Learned(normalisation, label=label)
+    learned = Learned({name: Normalisation(**each) for name, each in state.normalisations.items()}, label=label)
     experiment = prepare(_elsewhere(config, dataset=dataset), catalog=catalog, learned=learned)
     load_model(checkpoint, model=experiment.model)
-    return replace(experiment, checkpoint_step=state.step)
+    return replace(experiment, state=state)
 
 
 def _elsewhere(config: Config, *, dataset: str | None) -> Config:
     if dataset is None:
         return config
-    return config.model_copy(update={"dataset": config.dataset.model_copy(update={"name": dataset})})
+    named = config.dataset.model_copy(update={"name": dataset})
+    return config.model_copy(update={"dataset": named, "more_datasets": ()})

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trainer.examples import Examples, on_device
+from trainer.batches import Batches
+from trainer.examples import on_device
 from trainer.faulty_windows import FaultPolicy
 from trainer.ranks import sum_over_ranks
+from trainer.tasks.task import Batch, Task
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,20 @@ class Scores:
 
 
 @torch.no_grad()
-def score_split(model: nn.Module, *, examples: Examples, faults: FaultPolicy) -> Scores:
+def score_split(model: nn.Module, *, task: Task, batches: Batches[Batch], faults: FaultPolicy) -> Scores:
     """Runs a network over a split and merges what all ranks have counted; all of them call this together.
 
     Args:
         model: Not wrapped for several ranks; left in training mode.
-        examples: Those of the split.
+        task: What it has learned.
+        batches: Those of the split.
         faults: What to do about chunks that cannot be used.
     """
     model.eval()
-    task, totals = examples.maker.task, []
+    totals = []
     picture: dict[str, Tensor] = {}
-    with examples.feed(range(examples.order.steps_per_epoch), faults=faults) as feed:
-        for batch in on_device(feed, device=examples.ranks.device):
+    with batches.feed(range(batches.order.steps_per_epoch), faults=faults) as feed:
+        for batch in on_device(feed, device=batches.ranks.device):
             output = model(batch.input)
             totals.append(task.statistics(output, batch=batch))
             picture = picture or task.picture(output, batch=batch)

@@ -107,14 +107,19 @@ class Dataset:
         """One statistic of each inner chunk of a variable."""
         return np.asarray(self._open(_manifest_path(stored, statistic))[...])
 
-    def expected_chunks(self, stored: StoredVariable) -> Expected:
-        """What the manifest says of a variable's chunks as they are stored, where it does."""
+    def expected_chunks(self, stored: StoredVariable, *, every_time: bool) -> Expected:
+        """What the manifest says of a variable's chunks as they are stored, where it does.
+
+        Args:
+            stored: The variable.
+            every_time: Whether to compare whenever a chunk is read, rather than when it is read first.
+        """
         known = {
             statistic: self.manifest(stored, statistic)
             for statistic in (layout.CHECKSUM, layout.IS_FILL)
             if _manifest_path(stored, statistic) in self._group
         }
-        return Expected(checksums=known.get(layout.CHECKSUM), is_fill=known.get(layout.IS_FILL))
+        return Expected(known.get(layout.CHECKSUM), known.get(layout.IS_FILL), every_time)
 
     def url_of(self, stored: StoredVariable) -> str:
         """Where a variable's array lies."""

@@ -1,14 +1,15 @@
 """From a box in index space to samples that a task can use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from trainer.config import CacheConfig
+from trainer.config import FeedConfig
+from trainer.data_source import DataSource
 from trainer.grouping import ChunkGrid
 from trainer.normalise import Normalisation
 from trainer.reads.boxes import BoxReader, ChunkedArray
@@ -67,37 +68,6 @@ class WindowReader:
     normalisation: Normalisation
     is_finite: bool
 
-    @classmethod
-    def open(
-        cls,
-        dataset: Dataset,
-        *,
-        stored: StoredVariable,
-        label: StoredVariable | None,
-        normalisation: Normalisation,
-        budget_nbytes: int,
-        cache: CacheConfig | None = None,
-    ) -> Self:
-        """A reader that holds chunks of its own; without a label it reads none.
-
-        Raises:
-            InputError: If the folder of the cache cannot be made.
-        """
-        kept = None
-        if cache is not None:
-            made = f"{dataset.entry.url} {dataset.entry.created.isoformat()}"
-            kept = RemoteCache(cache.folder, cache.limit_nbytes, made)
-        dims, parts = stored.variable.dims, {}
-        arrays: list[ChunkedArray] = []
-        for name, each in {INPUT: stored, LIVE: dataset.live(stored.variable), LABEL: label}.items():
-            if each is not None:
-                axes = tuple(dims.index(dim) if dim in dims else None for dim in each.variable.dims)
-                parts[name] = Part(len(arrays), each.variable.shape, axes)
-                url, expected = dataset.url_of(each), dataset.expected_chunks(each)
-                arrays.append(open_chunks(each.array, url=url, expected=expected, cache=kept))
-        boxes = BoxReader(arrays, budget_nbytes=budget_nbytes)
-        return cls(boxes, parts, normalisation, is_finite=not dataset.manifest(stored, "nonfinite_count").any())
-
     def grids(self, rank: int) -> list[ChunkGrid]:
         """The chunks of all that is read, the input's first, for windows of so many dimensions."""
         grids = []
@@ -112,7 +82,7 @@ class WindowReader:
             grids.append(ChunkGrid(tuple(chunk), nbytes))
         return grids
 
-    def requests(self, firsts: Indices, ends: Indices) -> list["Request"]:
+    def requests(self, firsts: Indices, ends: Indices) -> "list[Request]":
         """What to read of some windows.
 
         Args:
@@ -122,7 +92,8 @@ class WindowReader:
         boxes = [
             zip(part.firsts(firsts).tolist(), part.ends(ends).tolist(), strict=True) for part in self.parts.values()
         ]
-        return [dict(zip(self.parts, of_window, strict=True)) for of_window in zip(*boxes, strict=True)]
+        ranges = (dict(zip(self.parts, of_window, strict=True)) for of_window in zip(*boxes, strict=True))
+        return [Request(self, of_parts) for of_parts in ranges]
 
     def announce(self, firsts: Indices, ends: Indices) -> None:
         """Says that windows will be read, each of them once.
@@ -141,44 +112,18 @@ class WindowReader:
             for name, part in self.parts.items()
         }
 
-    def read(self, request: "Request", *, into: Mapping[str, Samples], announced: bool) -> None:
-        """Reads a window.
-
-        Args:
-            request: Which one.
-            into: Takes the samples of each part; where it is larger than the box, the rest becomes 0.
-            announced: Whether this is one of the windows that were announced; all its uses are over then.
-
-        Raises:
-            ChunkFaultError: If a chunk cannot be used.
-        """
-        left = dict(request)
-        try:
-            for name, (first, end) in request.items():
-                del left[name]
-                out = into[name]
-                extents = [stop - start for start, stop in zip(first, end, strict=True)]
-                if out.shape != tuple(extents):
-                    out.fill(0)
-                    out = out[tuple(map(slice, extents))]
-                self.boxes.copy(self.parts[name].number, first, end, out=out, announced=announced)
-        finally:
-            if announced:
-                for name, (first, end) in left.items():
-                    self.boxes.leave_out(self.parts[name].number, first, end)
-
     def read_box(self, box: Ranges) -> Window:
         """The samples of a box, in arrays of their own."""
         firsts, ends = (np.array([bounds]) for bounds in zip(*box, strict=True))
         request = self.requests(firsts, ends)[0]
         samples = self.empty(tuple((ends - firsts)[0].tolist()))
-        self.read(request, into=samples, announced=False)
-        return self.window(samples, request=request)
+        request.read(into=samples, announced=False)
+        return self.window(samples, ranges=request.ranges)
 
-    def window(self, samples: Mapping[str, Samples], *, request: "Request") -> Window:
+    def window(self, samples: Mapping[str, Samples], *, ranges: "PartRanges") -> Window:
         """What a task sees of samples as they were read: all arrays but ``stored`` are its own."""
         stored = samples[INPUT].astype(np.float32, copy=False)
-        first, end = request[INPUT]
+        first, end = ranges[INPUT]
         live = np.zeros(stored.shape, dtype=np.bool_)
         live[tuple(slice(stop - start) for start, stop in zip(first, end, strict=True))] = True
         if LIVE in samples:
@@ -206,8 +151,91 @@ class WindowReader:
         )
 
 
-Request = dict[str, tuple[list[int], list[int]]]
+PartRanges = Mapping[str, tuple[list[int], list[int]]]
 """For each part the first samples and ends of a box in its array."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A window to be read.
+
+    Attributes:
+        reader: Reads it.
+        ranges: Where its parts lie.
+    """
+
+    reader: WindowReader
+    ranges: PartRanges
+
+    def read(self, *, into: Mapping[str, Samples], announced: bool) -> None:
+        """Reads it.
+
+        Args:
+            into: Takes the samples of each part; where it is larger than the box, the rest becomes 0.
+            announced: Whether this is one of the windows that were announced; all its uses are over then.
+
+        Raises:
+            ChunkFaultError: If a chunk cannot be used.
+        """
+        boxes, parts = self.reader.boxes, self.reader.parts
+        left = dict(self.ranges)
+        try:
+            for name, (first, end) in self.ranges.items():
+                del left[name]
+                out = into[name]
+                extents = tuple(map(int.__sub__, end, first))
+                if out.shape != extents:
+                    out.fill(0)
+                    out = out[tuple(map(slice, extents))]
+                boxes.copy(parts[name].number, first, end, out=out, announced=announced)
+        finally:
+            if announced:
+                for name, (first, end) in left.items():
+                    boxes.leave_out(parts[name].number, first, end)
+
+
+def open_readers(sources: Sequence[DataSource], *, config: FeedConfig, with_label: bool = True) -> list[WindowReader]:
+    """Readers of some datasets, with one shelf for all.
+
+    Args:
+        sources: What to read of each.
+        config: How.
+        with_label: Whether to read labels, where there are any.
+
+    Raises:
+        InputError: If the folder of the cache cannot be made.
+    """
+    arrays: list[ChunkedArray] = []
+    parts_of: list[dict[str, Part]] = []
+    for source in sources:
+        dataset, stored = source.dataset, source.stored
+        label = source.label if with_label else None
+        dims, parts = stored.variable.dims, {}
+        for name, each in {INPUT: stored, LIVE: dataset.live(stored.variable), LABEL: label}.items():
+            if each is not None:
+                axes = tuple(dims.index(dim) if dim in dims else None for dim in each.variable.dims)
+                parts[name] = Part(len(arrays), each.variable.shape, axes)
+                arrays.append(_open_array(dataset, each, config=config))
+        parts_of.append(parts)
+    boxes = BoxReader(arrays, budget_nbytes=config.resident_nbytes)
+    return [
+        WindowReader(
+            boxes,
+            parts,
+            source.normalisation,
+            is_finite=not source.dataset.manifest(source.stored, "nonfinite_count").any(),
+        )
+        for source, parts in zip(sources, parts_of, strict=True)
+    ]
+
+
+def _open_array(dataset: Dataset, stored: StoredVariable, *, config: FeedConfig) -> ChunkedArray:
+    kept = None
+    if config.cache is not None:
+        made = f"{dataset.entry.url} {dataset.entry.created.isoformat()}"
+        kept = RemoteCache(config.cache.folder, config.cache.limit_nbytes, made)
+    expected = dataset.expected_chunks(stored, every_time=config.verify == "always")
+    return open_chunks(stored.array, url=dataset.url_of(stored), expected=expected, cache=kept)
 
 
 def sections(window: Window, *, axes: tuple[int, ...]) -> Iterator[Window]:

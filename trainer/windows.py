@@ -15,10 +15,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from data_catalog import InputError
+
 Extents = tuple[int, ...]
 Ranges = tuple[tuple[int, int], ...]
 Indices = npt.NDArray[np.int64]
-Repeats = npt.NDArray[np.uint8]
+Repeats = npt.NDArray[np.uint16]
+
+MOST_REPEATS = 2**16 - 1
 
 
 class Edges(StrEnum):
@@ -114,6 +118,22 @@ class WindowPlan:
 
     def __len__(self) -> int:
         return int(self.first_of_box[-1])
+
+    def repeated(self, times: int | Indices) -> "WindowPlan":
+        """The same windows, each so many times as often; a number for all of them, or (window,).
+
+        Raises:
+            InputError: If that is more often than can be counted.
+        """
+        if np.ndim(times) == 0 and times == 1:
+            return self
+        before = 1 if self.repeats is None else self.repeats.astype(np.int64)
+        repeats = np.broadcast_to(before * times, len(self))
+        if repeats.max(initial=0) > MOST_REPEATS:
+            raise InputError(
+                f"an epoch would take a window {repeats.max()} times, at most {MOST_REPEATS} are possible."
+            )
+        return WindowPlan(self.boxes, self.window, repeats.astype(np.uint16))
 
     @cached_property
     def epoch_length(self) -> int:

@@ -33,7 +33,14 @@ def trained(model):
 
 
 def state_at(step):
-    return RunState(step, "digest", {"dataset.name": "salt"}, mean=1.5, standard_deviation=0.1, label=None)
+    return RunState(
+        step,
+        "digest",
+        {"dataset.name": "salt"},
+        grouping={"lanes": 2, "blocks": [{"extents": [4, 16], "walk": 0, "slab": 4}]},
+        normalisations={"salt": {"mean": 1.5, "standard_deviation": 0.1}},
+        label=None,
+    )
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def arrays(stores, salt_stack):
 
 
 def cut_of(dataset, window):
-    (first,), (end,) = dataset.order.plan.ranges(np.array([window]))
+    (first,), (end,) = dataset.plan.ranges(np.array([window]))
     return first[0], *(slice(a, b) for a, b in zip(first[1:], end[1:], strict=True))
 
 
@@ -55,7 +55,7 @@ def test_a_batch_is_what_the_store_holds(open_windows, arrays):
             np.testing.assert_array_equal(batch["label"][place], arrays["salt"][cut])
             np.testing.assert_array_equal(batch["live"][place], arrays["live"][cut[:-1]])
     seen = np.concatenate([batch["window"] for batch in batches])
-    assert sorted(seen[seen >= 0]) == list(range(len(dataset.order.plan)))
+    assert sorted(seen[seen >= 0]) == list(range(len(dataset.plan)))
     assert (seen < 0).any(), "the case should have a tail"
 
 
@@ -176,5 +176,5 @@ def test_an_object_store_that_fails_now_and_then_is_asked_again(stores, salt_sta
 
     monkeypatch.setattr(FileSystemObjects, "_read", fails_every_third_time)
     seen = torch.cat([batch["window"] for batch in dataset])
-    assert sorted(seen[seen >= 0].tolist()) == list(range(len(dataset.order.plan)))
+    assert sorted(seen[seen >= 0].tolist()) == list(range(len(dataset.plan)))
     assert len(calls) > 10

@@ -25,7 +25,7 @@ def examples_of(stores, salt_stack, write_recipe):
 
     def make(*, ranks=Ranks(), **changes):  # noqa: B008 (frozen)
         experiment = prepare(read_config(write_recipe(**changes)), catalog=stores.catalog)
-        return experiment.training_examples(experiment.reader(), ranks=ranks), experiment
+        return experiment.training_batches(experiment.readers(), ranks=ranks), experiment
 
     return make
 
@@ -39,8 +39,11 @@ def test_batches_are_cut_from_the_store(examples_of, threads):
     examples, experiment = examples_of(feed={"threads": threads}, stride={"crossline": 7, "time": 7})
     order = examples.order
     steps = range(2 * order.steps_per_epoch)
-    amplitude = experiment.stored.array[...]
-    live, salt = experiment.dataset.live(experiment.stored.variable).array[...], experiment.label.array[...]
+    amplitude = experiment.main.stored.array[...]
+    live, salt = (
+        experiment.main.dataset.live(experiment.main.stored.variable).array[...],
+        experiment.main.label.array[...],
+    )
     with examples.feed(steps, faults=STOP) as feed:
         for step in steps:
             windows, batch = feed.next_step()
@@ -49,10 +52,10 @@ def test_batches_are_cut_from_the_store(examples_of, threads):
                 if window == PADDING:
                     assert not batch.weight[place].any()
                     continue
-                inline, *corner = order.plan.ranges(np.array([window]))[0][0].tolist()
+                inline, *corner = examples.sources.each[0].plan.ranges(np.array([window]))[0][0].tolist()
                 cut = (inline, *(slice(first, first + 16) for first in corner))
                 recorded = np.broadcast_to(live[cut[:-1]][:, None], (16, 16))
-                expected = np.where(recorded, experiment.normalisation.apply(amplitude[cut]), 0)
+                expected = np.where(recorded, experiment.main.normalisation.apply(amplitude[cut]), 0)
                 np.testing.assert_array_equal(batch.input[place, 0], expected)
                 np.testing.assert_array_equal(batch.weight[place], recorded)
                 np.testing.assert_array_equal(batch.target[place], np.where(recorded, salt[cut], 0))
@@ -92,7 +95,7 @@ def test_any_step_can_be_the_first(examples_of):
 
 def test_chunks_are_decoded_once_for_all_windows_within_the_budget(examples_of):
     examples, _ = examples_of(feed={"resident_nbytes": 900_000, "threads": 4}, order={"lanes": 2})
-    boxes = examples.maker.reader.boxes
+    boxes = examples.sources.each[0].reader.boxes
     with examples.feed(range(examples.order.steps_per_epoch), faults=STOP) as feed:
         assert sum(1 for _ in feed) == examples.order.steps_per_epoch
     assert 0 < boxes.shelf.peak_nbytes <= 900_000
@@ -106,9 +109,8 @@ def test_chunks_are_decoded_once_for_all_windows_within_the_budget(examples_of):
 def test_a_budget_too_small_is_refused_with_the_figure(examples_of):
     with pytest.raises(InputError, match=r"resident_nbytes is 1000, and .* can take \d+ bytes: allow at least that"):
         examples_of(feed={"resident_nbytes": 1000})
-    examples, _ = examples_of(feed={"in_flight_nbytes": 10_000})
     with pytest.raises(InputError, match=r"in_flight_nbytes is 10000, and two batches of a rank take \d+ bytes"):
-        examples.feed(range(1), faults=STOP)
+        examples_of(feed={"in_flight_nbytes": 10_000})
 
 
 def test_no_more_batches_are_begun_than_may_be_under_way(examples_of):

@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 
 from data_catalog import InputError
 from trainer import grouping
-from trainer.grouping import ChunkGrid, choose_grouping
+from trainer.grouping import ChunkedPlan, ChunkGrid
 from trainer.windows import Edges, plan_windows
 
 PLENTY = 2**60
+
+
+def choose_grouping(plan, grids, **settings):
+    return grouping.choose_grouping([ChunkedPlan(plan, grids)], **settings)
 
 
 @st.composite
@@ -63,7 +67,7 @@ def test_figures_are_those_of_the_windows_themselves(case):
     # Where a variable lacks a dimension it counts as read once for each block along it.
     once = nbytes({chunk for chunks in of_window.values() for chunk in chunks}, grids)
     assert chosen.amplification == pytest.approx(read / once)
-    assert chosen.lane_nbytes * chosen.lanes * 2 + max(grid.nbytes for grid in grids) <= budget
+    assert chosen.lane_nbytes * chosen.shape.lanes * 2 + max(grid.nbytes for grid in grids) <= budget
     for windows in groups:
         uses = [of_window[window] for window in windows.tolist()]
         shared = [chunk for chunk, times in _times(uses).items() if times > 1]
@@ -105,7 +109,7 @@ def test_lanes_are_as_many_as_fit():
     lanes = [
         choose_grouping(
             a_section_plan(), grids_of(64, 64), batch_size=4, ranks=1, threads=1, budget_nbytes=budget
-        ).lanes
+        ).shape.lanes
         for budget in (800_000, 1_600_000, 2**24)
     ]
     assert lanes[0] == 1 < lanes[1] < lanes[2] == grouping.MOST_LANES
@@ -123,7 +127,7 @@ def test_ranks_share_what_has_to_be_held():
 def test_windows_that_share_no_chunk_hold_none():
     plan = plan_windows([((0, 1000), (0, 64), (0, 64))], window=(1, 64, 64), stride=(1, 64, 64))
     chosen = choose_grouping(plan, grids_of(1, 32, 64), batch_size=64, ranks=1, threads=2, budget_nbytes=2**14)
-    assert (chosen.lane_nbytes, chosen.amplification, chosen.lanes) == (0, 1, grouping.MOST_LANES)
+    assert (chosen.lane_nbytes, chosen.amplification, chosen.shape.lanes) == (0, 1, grouping.MOST_LANES)
 
 
 def test_a_budget_too_small_is_refused_with_the_figure_that_does():
@@ -137,7 +141,7 @@ def test_a_budget_too_small_is_refused_with_the_figure_that_does():
     needed = 16 * (4 + 4) * 64 * 64 * 4 + 2 * 64 * 64 * 4
     with pytest.raises(InputError, match=f"can take {needed} bytes"):
         choose(needed - 1)
-    assert choose(needed).lanes == 1
+    assert choose(needed).shape.lanes == 1
 
 
 def test_ten_million_windows_make_no_more_groups_than_can_be_permuted():

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_catalog import InputError
-from trainer.groups import Groups
+from trainer.groups import Groups, JoinedGroups
 from trainer.order import PADDING, Order, check_share, slots_of_rank
 from trainer.windows import WindowPlan, plan_windows
 
@@ -18,7 +18,7 @@ def a_plan(repeats=None):
 
 
 def an_order(*, seed=0, lanes=3, plan=None, batch_size=BATCH_SIZE, block=(4, 32, 20)):
-    return Order(Groups(plan or a_plan(), block, walk=1, slab=16), batch_size, lanes, seed)
+    return Order(JoinedGroups((Groups(plan or a_plan(), block, walk=1, slab=16),)), batch_size, lanes, seed)
 
 
 def epoch_of(order, epoch):
@@ -33,7 +33,7 @@ def epoch_of(order, epoch):
 def test_an_epoch_holds_each_window_once_and_padding_in_its_last_batch_alone(epoch, seed):
     order = an_order(seed=seed)
     sequence = epoch_of(order, epoch)
-    count = len(order.plan)
+    count = order.groups.window_count
     assert count % BATCH_SIZE, "the case should have a tail"
     assert sorted(sequence[sequence != PADDING]) == list(range(count))
     assert np.count_nonzero(sequence == PADDING) == -count % BATCH_SIZE
@@ -54,7 +54,7 @@ def test_any_plan_is_dealt_out_as_often_as_it_says(boxes, block, batch_size, lan
     repeats = np.random.default_rng(seed).integers(0, 4, len(plan)).astype(np.uint8)
     repeats[0] = 1
     plan = WindowPlan(plan.boxes, plan.window, repeats)
-    order = Order(Groups(plan, (block, block + 1), walk=0, slab=1), batch_size, lanes, seed)
+    order = Order(JoinedGroups((Groups(plan, (block, block + 1), walk=0, slab=1),)), batch_size, lanes, seed)
     sequence = epoch_of(order, 1)
     np.testing.assert_array_equal(np.bincount(sequence[sequence != PADDING], minlength=len(plan)), repeats)
     assert len(sequence) - repeats.sum() < batch_size
@@ -85,7 +85,7 @@ def test_a_group_is_decoded_by_the_ranks_of_one_or_two_lanes():
     """Groups are cut between lanes, and nowhere else: so all but one cut a lane are of one slot."""
     order = an_order(lanes=2)
     rows = epoch_of(order, 0).reshape(-1, BATCH_SIZE)
-    group_of = np.empty(len(order.plan), int)
+    group_of = np.empty(order.groups.window_count, int)
     for group in range(len(order.groups.lengths)):
         group_of[np.concatenate(list(order.groups.slabs(group)))] = group
     slots_of_group = [set() for _ in order.groups.lengths]
@@ -110,7 +110,7 @@ def test_a_lane_holds_one_slab_at_a_time():
 
 def test_epochs_are_cut_in_different_places():
     plan = plan_windows([((0, 64), (0, 1))], window=(1, 1), stride=(1, 1))
-    order = Order(Groups(plan, (8, 1), walk=0, slab=8), 4, 2, 0)
+    order = Order(JoinedGroups((Groups(plan, (8, 1), walk=0, slab=8),)), 4, 2, 0)
     firsts = {tuple(sorted(order.batch(epoch * order.steps_per_epoch)[1] // 8)) for epoch in range(20)}
     cut = [len(set(groups)) for groups in firsts]
     assert max(cut) == 4
@@ -120,7 +120,7 @@ def test_epochs_are_cut_in_different_places():
 def test_mixing_of_a_drifting_survey(lanes):
     """Windows of a group alike, and drifting from group to group: as bad as it gets. Averages over epochs."""
     plan = plan_windows([((0, 400), (0, 20))], window=(1, 1), stride=(1, 1))
-    order = Order(Groups(plan, (1, 20), walk=1, slab=20), 8, lanes, 0)
+    order = Order(JoinedGroups((Groups(plan, (1, 20), walk=1, slab=20),)), 8, lanes, 0)
     variances, correlations = [], []
     for epoch in range(10):
         rows = epoch_of(order, epoch).reshape(-1, 8)

@@ -1,22 +1,24 @@
 import numpy as np
 import pytest
 
+from trainer.config import FeedConfig
+from trainer.data_source import DataSource
 from trainer.normalise import Normalisation
 from trainer.store import Dataset
-from trainer.window_reader import INPUT, LABEL, LIVE, WindowReader
+from trainer.window_reader import INPUT, LABEL, LIVE, open_readers
 
 DIMS = ("trace", "time")
 
 
 def open_reader(stores, name, *, label=None):
     dataset = Dataset(name, catalog=stores.catalog)
-    return WindowReader.open(
+    source = DataSource(
         dataset,
-        stored=dataset.input_variable(),
+        dataset.input_variable(),
         label=None if label is None else dataset.variable(label),
         normalisation=Normalisation(0.0, 2.0),
-        budget_nbytes=2**20,
     )
+    return open_readers([source], config=FeedConfig(resident_nbytes=2**20))[0]
 
 
 @pytest.mark.parametrize("odd", [True, False])
@@ -39,8 +41,8 @@ def test_a_window_beyond_its_box_is_not_live_there(stores):
     reader = open_reader(stores, "line")
     request = reader.requests(np.array([[14, 2]]), np.array([[18, 8]]))[0]
     samples = {name: np.full_like(array, 1) for name, array in reader.empty((6, 8)).items()}
-    reader.read(request, into=samples, announced=False)
-    window = reader.window(samples, request=request)
+    request.read(into=samples, announced=False)
+    window = reader.window(samples, ranges=request.ranges)
     inside = np.zeros((6, 8), bool)
     inside[:4, :6] = True
     np.testing.assert_array_equal(window.live, inside)
@@ -53,8 +55,8 @@ def test_parts_follow_the_dimensions_that_they_share(stores, salt_stack):
     reader = open_reader(stores, "salt", label="salt")
     firsts = np.array([[3, 10, 5], [4, 20, 7]])
     first, second = reader.requests(firsts, firsts + np.array([1, 16, 20]))
-    assert first[INPUT] == first[LABEL] == ([3, 10, 5], [4, 26, 25])
-    assert second[LIVE] == ([4, 20], [5, 36])
+    assert first.ranges[INPUT] == first.ranges[LABEL] == ([3, 10, 5], [4, 26, 25])
+    assert second.ranges[LIVE] == ([4, 20], [5, 36])
     assert {name: part.extents((1, 16, 20)) for name, part in reader.parts.items()} == {
         INPUT: (1, 16, 20),
         LABEL: (1, 16, 20),

@@ -143,6 +143,11 @@ class Segmentation:
 def _class_label(data: TaskData) -> tuple[str, Variable]:
     if data.label is None or data.label_name is None:
         raise InputError("config.dataset.label: segmentation learns from a class_label; name one.")
+    if data.label.dims != data.variable.dims:
+        raise InputError(
+            f"config.dataset.label: {data.label_name!r} is on ({', '.join(data.label.dims)}), {data.name!r} on "
+            f"({', '.join(data.variable.dims)}); for segmentation a label must lie on the same samples."
+        )
     if data.label.role is not Role.CLASS_LABEL:
         raise InputError(
             f"config.dataset.label: {data.label_name!r} has role {data.label.role}, segmentation learns from a "
