@@ -29,7 +29,7 @@ from trainer.normalise import normalisation_from_manifest
 from trainer.ranks import Ranks, ranks_of_environment
 from trainer.sources import Source, Sources
 from trainer.store import Dataset
-from trainer.window_reader import INPUT, LIVE, PartRanges, Request, Samples, WindowReader, open_readers
+from trainer.window_reader import INPUT, LIVE, Request, Samples, WindowReader, open_readers
 from trainer.windows import Edges, Extents
 
 STATE_VERSION = 1
@@ -197,12 +197,14 @@ class WindowMaker:
             normalise: Whether to normalise the input.
         """
         self._reader, self._normalise = reader, normalise
-        self._extents = {name: part.extents(window) for name, part in reader.parts.items()}
+        self._extents = {name: part.extents(window) for name, part in reader.parts.items()} | {LIVE: window[:-1]}
+        axes = {name: part.axes for name, part in reader.parts.items()} | {LIVE: tuple(range(len(window) - 1))}
         self._shapes = {
-            name: tuple(n for n, axis in zip(self._extents[name], part.axes, strict=True) if axis not in unseen)
-            for name, part in reader.parts.items()
+            name: tuple(n for n, axis in zip(extents, axes[name], strict=True) if axis not in unseen)
+            for name, extents in self._extents.items()
         }
-        self._dtypes = {name: torch.from_numpy(samples).dtype for name, samples in reader.empty(window).items()}
+        like = reader.empty(window) | {LIVE: np.empty(0, dtype=np.bool_)}
+        self._dtypes = {name: torch.from_numpy(samples).dtype for name, samples in like.items()}
         self._memory = ReusedMemory()
 
     @property
@@ -222,15 +224,17 @@ class WindowMaker:
         """Reads a window straight into its place."""
         samples = dict(zip(self._extents, into, strict=True))
         request.read(into=samples, announced=announced)
+        inside = tuple(slice(end - first) for first, end in zip(*request.ranges[INPUT], strict=True))
+        if LIVE not in request.ranges:  # all were recorded
+            samples[LIVE].fill(False)
+            samples[LIVE][inside[:-1]].fill(True)
         if self._normalise:
-            self._normalise_in_place(samples, ranges=request.ranges)
+            self._normalise_in_place(samples[INPUT][inside], live=samples[LIVE][inside[:-1]])
 
-    def _normalise_in_place(self, samples: Mapping[str, Samples], *, ranges: PartRanges) -> None:
-        inside = tuple(slice(end - first) for first, end in zip(*ranges[INPUT], strict=True))
-        amplitude, normalisation = samples[INPUT][inside], self._reader.normalisation  # what lies beyond stays 0
-        amplitude -= np.float32(normalisation.mean)
-        amplitude /= np.float32(normalisation.standard_deviation)
-        if LIVE in samples and not (live := samples[LIVE][inside[:-1]]).all():
+    def _normalise_in_place(self, amplitude: Samples, *, live: Samples) -> None:
+        amplitude -= np.float32(self._reader.normalisation.mean)
+        amplitude /= np.float32(self._reader.normalisation.standard_deviation)
+        if not live.all():
             amplitude[~live] = 0
         if not self._reader.is_finite:
             amplitude[~np.isfinite(amplitude)] = 0

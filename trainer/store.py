@@ -1,6 +1,7 @@
 """A catalogued dataset opened for reading: its entry judged, its Zarr arrays at hand, its manifest on demand."""
 
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -86,10 +87,17 @@ class Dataset:
         """Whether `variable` would find one."""
         return len(self._matches(name)) == 1
 
-    def live(self, main: Variable) -> StoredVariable | None:
+    def live(self, main: StoredVariable) -> StoredVariable | None:
         """Which traces were recorded, bool on the dimensions of ``main`` without the last; None where all were."""
         live = self.entry.variables.get(layout.LIVE)
-        return self.variable(layout.LIVE) if live is not None and live.dims == main.dims[:-1] else None
+        if live is None or live.dims != main.variable.dims[:-1] or self._all_counted(main):
+            return None
+        return self.variable(layout.LIVE)
+
+    def _all_counted(self, stored: StoredVariable) -> bool:
+        """Whether the manifest counts as many live samples, finite or not, as there are samples."""
+        counted = sum(self.manifest(stored, name).sum(dtype=np.int64) for name in ("count", "nonfinite_count"))
+        return int(counted) == prod(stored.variable.shape)
 
     def split(self, name: str, *, dims: tuple[str, ...]) -> tuple[Ranges, ...]:
         """The boxes of a split along the given dimensions.

@@ -211,7 +211,7 @@ def open_readers(sources: Sequence[DataSource], *, config: FeedConfig, with_labe
         dataset, stored = source.dataset, source.stored
         label = source.label if with_label else None
         dims, parts = stored.variable.dims, {}
-        for name, each in {INPUT: stored, LIVE: dataset.live(stored.variable), LABEL: label}.items():
+        for name, each in {INPUT: stored, LIVE: dataset.live(stored), LABEL: label}.items():
             if each is not None:
                 axes = tuple(dims.index(dim) if dim in dims else None for dim in each.variable.dims)
                 parts[name] = Part(len(arrays), each.variable.shape, axes)

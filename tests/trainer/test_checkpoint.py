@@ -89,7 +89,7 @@ def test_another_version_is_refused(written):
     path, _, _ = written
     document = json.loads((path / "state.json").read_text())
     (path / "state.json").write_text(json.dumps(document | {"version": 99}))
-    with pytest.raises(InputError, match="has version 99, this trainer reads 2"):
+    with pytest.raises(InputError, match="has version 99, this trainer reads 3"):
         read_state(path)
 
 

@@ -23,7 +23,7 @@ def select(stores):
         chosen = select_windows(plan, SelectionConfig(**selection), dataset=dataset, stored=stored, label=label)
         starts, ends = plan.ranges(np.arange(len(plan)))
         labels = label.array[...]
-        live = np.broadcast_to(dataset.live(stored.variable).array[...][..., None], labels.shape)
+        live = np.broadcast_to(dataset.live(stored).array[...][..., None], labels.shape)
         boxes = [tuple(map(slice, start, end)) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
         size = np.prod(plan.window)
         salt = np.array([(labels[box] == 1).sum() / size for box in boxes])

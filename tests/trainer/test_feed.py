@@ -41,7 +41,7 @@ def test_batches_are_cut_from_the_store(examples_of, threads):
     steps = range(2 * order.steps_per_epoch)
     amplitude = experiment.main.stored.array[...]
     live, salt = (
-        experiment.main.dataset.live(experiment.main.stored.variable).array[...],
+        experiment.main.dataset.live(experiment.main.stored).array[...],
         experiment.main.label.array[...],
     )
     with examples.feed(steps, faults=STOP) as feed:

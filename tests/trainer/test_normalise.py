@@ -31,7 +31,7 @@ def test_only_chunks_wholly_inside_count(stores, salt_stack, caplog):
     dataset = Dataset("salt", catalog=stores.catalog)
     stored = dataset.input_variable()
     found = normalisation_from_manifest(dataset, stored, boxes=dataset.split("train", dims=stored.variable.dims))
-    recorded = stored.array[:4][dataset.live(stored.variable).array[:4]]  # inlines 0-6 hold one chunk of 4
+    recorded = stored.array[:4][dataset.live(stored).array[:4]]  # inlines 0-6 hold one chunk of 4
     assert found.mean == pytest.approx(recorded.mean(dtype=np.float64))
     assert found.standard_deviation == pytest.approx(recorded.std(dtype=np.float64))
     assert not caplog.records

@@ -30,7 +30,7 @@ def probability_of_whole_sections(run, catalog):
     """What the network says of each inline when it sees all of it at once."""
     experiment = open_run(run, catalog=catalog)
     amplitude = experiment.main.normalisation.apply(experiment.main.stored.array[...])
-    live = experiment.main.dataset.live(experiment.main.stored.variable).array[...]
+    live = experiment.main.dataset.live(experiment.main.stored).array[...]
     inputs = np.pad(np.where(live[..., None], amplitude, 0)[:, None], [(0, 0), (0, 0), (0, 0), (0, 2)])  # 66 to 68
     with torch.no_grad():
         output = experiment.model.eval()(torch.from_numpy(inputs))[..., :66]

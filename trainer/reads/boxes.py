@@ -175,16 +175,13 @@ class BoxReader:
 
     def _copy_whole(self, array: ChunkedArray, key: Key, chunk: Extents, *, out: Samples) -> None:
         """Decodes a chunk that no other box needs straight into the only one; copies it if it is there already."""
-        samples = self.shelf.hold(key)
-        if samples is not None:
-            np.copyto(out, samples)
-            self.shelf.let_go(key)
-            return
-        try:
+        samples = self.shelf.hold_if_there(key)
+        if samples is None:
             encoded = array.reader.fetch(chunk)
             self._count(array, key, array.reader.decode(chunk, encoded, out=out))
-        finally:
-            self.shelf.withdraw(key)
+            return
+        np.copyto(out, samples)
+        self.shelf.let_go(key)
 
     def _make(self, array: ChunkedArray, key: Key, chunk: Extents) -> Samples:
         memory = None

@@ -100,6 +100,14 @@ class DirectReader:
     expected: Expected
 
     @cached_property
+    def _dtype(self) -> "np.dtype[Any]":
+        return self.array.dtype  # Zarr works it out anew whenever it is asked, and so it does the extents
+
+    @cached_property
+    def _extents(self) -> Extents:
+        return self.array.chunks
+
+    @cached_property
     def _found_right(self) -> Grid:
         """Which chunks need no comparison any more."""
         return np.zeros_like(self.expected.checksums, dtype=np.bool_)
@@ -125,7 +133,7 @@ class DirectReader:
         if self.codec.decompress is not None or not isinstance(encoded, memoryview):
             return None
         try:
-            return np.frombuffer(encoded, dtype=self.array.dtype).reshape(self.array.chunks)
+            return np.frombuffer(encoded, dtype=self._dtype).reshape(self._extents)
         except ValueError as error:
             raise _fault(self.array, chunk, Fault.UNDECODABLE, str(error)) from error
 

@@ -81,6 +81,17 @@ class ChunkShelf:
                     return chunk.samples
                 self._changed.wait()
 
+    def hold_if_there(self, key: Key) -> Samples | None:
+        """A chunk's samples, kept until `let_go`; None where they are not there, whoever makes them."""
+        if key not in self._needed and key not in self._idle:
+            return None
+        with self._changed:
+            chunk = self._needed.get(key) or self._idle.get(key)
+            if chunk is None or chunk.samples is None:
+                return None
+            chunk.readers += 1
+            return chunk.samples
+
     def room(self, nbytes: int) -> Samples:
         """Memory for a chunk, once there is some: uint8, (nbytes,)."""
         with self._changed:
