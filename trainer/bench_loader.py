@@ -109,7 +109,7 @@ def bench_loader(experiment: Experiment, *, ranks: Ranks, steps: int, step_s: fl
             time.sleep(step_s)
         elapsed = time.perf_counter() - started
     counts, order = boxes.counts, examples.order
-    window_nbytes = int(np.prod(experiment.window)) * experiment.main.stored.array.dtype.itemsize
+    window_nbytes = int(np.prod(list(experiment.config.window.values()))) * experiment.main.stored.array.dtype.itemsize
     return LoaderReport(
         steps=steps,
         windows=windows,

@@ -108,6 +108,27 @@ class SelectionConfig(Section):
     oversample: tuple[OversampleRule, ...] = ()
 
 
+class AugmentConfig(Section):
+    """How training windows are varied; each is drawn from a generator of its own, whatever the rank or thread.
+
+    Attributes:
+        flip: Dimensions that every other window, at random, is turned around along.
+        polarity: Probability that amplitudes change their sign.
+        gain_db: Amplitudes are multiplied by up to this many decibels, up or down, evenly.
+        noise: White noise is added, its standard deviation up to this many of the training split's, evenly.
+        time_shift: A window is shifted by up to this many samples along its last dimension, either way, evenly; what
+            comes in counts as not recorded.
+        drop_traces: Up to this share of the traces is taken away, evenly; they count as not recorded.
+    """
+
+    flip: tuple[str, ...] = ()
+    polarity: Annotated[float, Field(ge=0, le=1)] = 0.0
+    gain_db: NotNegative = 0.0
+    noise: NotNegative = 0.0
+    time_shift: Whole = 0
+    drop_traces: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
 class FaultConfig(Section):
     """What to do about windows whose chunks are missing, short, damaged or cannot be read.
 
@@ -186,6 +207,7 @@ class Config(Section):
             takes a last window that ends with the split, ``drop`` none, ``pad`` one that reaches beyond it, filled up
             with zeros that weigh nothing.
         select: Which training windows are taken, and how often.
+        augment: How training windows are varied.
         splits: Which splits serve what.
         model: The network and its settings.
         task: The task and its settings.
@@ -207,6 +229,7 @@ class Config(Section):
     stride: dict[str, Count] = {}
     edges: Edges = Edges.SHIFT
     select: SelectionConfig = SelectionConfig()
+    augment: AugmentConfig = AugmentConfig()
     splits: SplitsConfig = SplitsConfig()
     model: Component
     task: Component
@@ -228,6 +251,12 @@ class Config(Section):
             raise ValueError(
                 f"dataset and more_datasets name {', '.join(twice)} twice; weight makes one come more often"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _flips_inside_windows(self) -> Self:
+        if unknown := sorted(set(self.augment.flip) - set(self.window)):
+            raise ValueError(f"augment.flip names {', '.join(unknown)}, window only {', '.join(self.window)}")
         return self
 
     @model_validator(mode="after")

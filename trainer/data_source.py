@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from data_catalog import InputError
+import numpy as np
+
+from data_catalog import InputError, layout
 from trainer.config import Config, SelectionConfig
 from trainer.content import select_windows
-from trainer.normalise import Normalisation
+from trainer.normalise import Normalisation, chunks_of
 from trainer.splits import half, plan_split
 from trainer.store import Dataset, StoredVariable
 from trainer.windows import Edges, WindowPlan, guard_between
@@ -51,6 +53,21 @@ class DataSource:
         )
         plan = select_windows(plan, select, dataset=self.dataset, stored=self.stored, label=self.label)
         return plan.repeated(self.weight)
+
+    def class_counts(self, split: str) -> dict[str, int] | None:
+        """Samples of each class of the label in a split, in the order of ``flag_values``, counted chunk by chunk.
+
+        Those of chunks that lie wholly in the split, or, where there are none, of those that touch it; None where there
+        is no class label, or nobody has counted.
+        """
+        label = self.label
+        if label is None or label.variable.flag_values is None or label.variable.flag_meanings is None:
+            return None
+        boxes = self.dataset.split(split, dims=label.variable.dims)
+        chosen = chunks_of(boxes, shape=label.variable.shape, chunk=label.variable.chunk_shape)
+        counts = self.dataset.manifest(label, layout.CLASS_COUNTS)[chosen].sum(axis=0, dtype=np.int64)
+        values = label.variable.flag_values
+        return {name: int(counts[value]) for name, value in zip(label.variable.flag_meanings, values, strict=True)}
 
     def windows_side_by_side(self, split: str, *, window: Mapping[str, int], edges: Edges) -> WindowPlan:
         """Windows that meet, to be scored; the last of a row overlaps where the split does not divide.

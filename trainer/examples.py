@@ -1,16 +1,19 @@
 """Batches of examples: windows as a task turns them into what a network learns from."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import local
 
 import numpy as np
 import torch
 
+from trainer.augment import augmented
+from trainer.config import AugmentConfig
 from trainer.memory import ReusedMemory
 from trainer.randomness import Purpose, stream
 from trainer.tasks.task import Batch, Example, Task
 from trainer.window_reader import Request, Samples, WindowReader
-from trainer.windows import Extents
+
+NO_CHANGE = AugmentConfig()
 
 
 class ExampleMaker:
@@ -25,28 +28,31 @@ class ExampleMaker:
         like: WindowReader,
         task: Task,
         *,
-        window: Extents,
-        network_axes: tuple[int, ...],
+        dims: tuple[str, ...],
+        window: Mapping[str, int],
         seed: int,
         device: torch.device,
+        augment: AugmentConfig = NO_CHANGE,
     ) -> None:
         """Asks the task what an example looks like.
 
         Args:
             like: Reads windows like those that will come.
             task: Turns them into examples.
-            window: Extents on all dimensions of the input.
-            network_axes: Dimensions that the network sees.
+            dims: All dimensions of the input.
+            window: Extents of a window by dimension; the network does not see those that are not named.
             seed: Of the run.
             device: Where batches go.
+            augment: How windows are varied; not at all by default.
         """
         self.task = task
-        self._window, self._seed = window, seed
-        self._unseen = tuple(axis for axis in range(len(window)) if axis not in network_axes)
+        self._window, self._seed, self._augment = tuple(window.get(dim, 1) for dim in dims), seed, augment
+        self._dims = tuple(dim for dim in dims if dim in window)
+        self._unseen = tuple(axis for axis, dim in enumerate(dims) if dim not in window)
         self._memory = ReusedMemory(pinned=device.type == "cuda")
         self._scratch = local()
-        nothing = {name: np.zeros_like(samples) for name, samples in like.empty(window).items()}
-        at_origin = like.requests(np.zeros((1, len(window)), dtype=np.int64), np.array([window]))[0]
+        nothing = {name: np.zeros_like(samples) for name, samples in like.empty(self._window).items()}
+        at_origin = like.requests(np.zeros((1, len(dims)), dtype=np.int64), np.array([self._window]))[0]
         self._like = self._example(nothing, window=0, epoch=0, request=at_origin)
 
     @property
@@ -84,6 +90,15 @@ class ExampleMaker:
     def _example(self, samples: dict[str, Samples], *, window: int, epoch: int, request: Request) -> Example:
         reader = request.reader
         seen = reader.without(self._unseen, window=reader.window(samples, ranges=request.ranges))
+        if self._augment != NO_CHANGE:
+            seen = augmented(
+                seen,
+                config=self._augment,
+                dims=self._dims,
+                label_axes=reader.label_axes(self._unseen),
+                normalisation=reader.normalisation,
+                generator=stream(self._seed, epoch, window, purpose=Purpose.AUGMENT),
+            )
         return self.task.example(seen, generator=stream(self._seed, epoch, window, purpose=Purpose.EXAMPLE))
 
 

@@ -9,9 +9,9 @@ from data_catalog import Catalog, InputError, Variable
 from trainer.batches import Batches, arrange
 from trainer.checkpoint import RunState
 from trainer.components import resolve, settings_of
-from trainer.config import Config, DatasetConfig
+from trainer.config import AugmentConfig, Config, DatasetConfig
 from trainer.data_source import DataSource, check_guards
-from trainer.examples import ExampleMaker
+from trainer.examples import NO_CHANGE, ExampleMaker
 from trainer.grouping import GroupShape
 from trainer.network import make_network
 from trainer.normalise import Normalisation, normalisation_from_manifest
@@ -20,7 +20,7 @@ from trainer.sources import Source, Sources
 from trainer.store import Dataset, StoredVariable
 from trainer.tasks.task import Batch, Task, TaskData
 from trainer.window_reader import WindowReader, open_readers
-from trainer.windows import Extents, WindowPlan
+from trainer.windows import WindowPlan
 
 TASKS = {
     "segmentation": "trainer.tasks.segmentation:Segmentation",
@@ -71,11 +71,6 @@ class Experiment:
         return self.data[0]
 
     @property
-    def window(self) -> Extents:
-        """Window extents on all dimensions of the variable."""
-        return tuple(self.config.window.get(dim, 1) for dim in self.main.stored.variable.dims)
-
-    @property
     def network_axes(self) -> tuple[int, ...]:
         """Dimensions of the variable that the network sees."""
         dims = self.main.stored.variable.dims
@@ -115,7 +110,7 @@ class Experiment:
                 f"config.batch_size is {batch_size}, and split {config.splits.train!r} holds {windows} windows: choose "
                 "a smaller batch_size, or a smaller stride."
             )
-        return self._batches(plans, readers, seed=config.seed, ranks=ranks, shape=shape)
+        return self._batches(plans, readers, ranks=ranks, seed=config.seed, augment=config.augment, shape=shape)
 
     def scoring_batches(self, readers: list[WindowReader], *, split: str, ranks: Ranks) -> Batches[Batch]:
         """The examples of a split side by side, in order.
@@ -130,25 +125,27 @@ class Experiment:
         """
         config = self.config
         plans = [source.windows_side_by_side(split, window=config.window, edges=config.edges) for source in self.data]
-        return self._batches(plans, readers, seed=None, ranks=ranks)
+        return self._batches(plans, readers, ranks=ranks)
 
     def _batches(
         self,
         plans: list[WindowPlan],
         readers: list[WindowReader],
         *,
-        seed: int | None,
         ranks: Ranks,
+        seed: int | None = None,
+        augment: AugmentConfig = NO_CHANGE,
         shape: GroupShape | None = None,
     ) -> Batches[Batch]:
         config = self.config
         maker = ExampleMaker(
             readers[0],
             self.task,
-            window=self.window,
-            network_axes=self.network_axes,
+            dims=self.main.stored.variable.dims,
+            window=config.window,
             seed=config.seed,
             device=ranks.device,
+            augment=augment,
         )
         return arrange(
             Sources(tuple(map(Source, plans, readers))),
@@ -181,7 +178,7 @@ def prepare(config: Config, *, catalog: Catalog, learned: Learned | None = None)
     if learned is None:
         for source in data:
             check_guards(source, config=config)
-    task = _make_task(config, main=data[0], learned=learned)
+    task = _make_task(config, data, learned=learned)
     return Experiment(config, data, task, make_network(config, task=task))
 
 
@@ -201,21 +198,33 @@ def _open_source(config: Config, named: DatasetConfig, *, catalog: Catalog, lear
     return DataSource(dataset, stored, label, normalisation, named.weight)
 
 
-def _make_task(config: Config, *, main: DataSource, learned: Learned | None) -> Task:
+def _make_task(config: Config, data: tuple[DataSource, ...], *, learned: Learned | None) -> Task:
+    main = data[0]
     of_main = None if main.label is None else main.label.variable
-    data = TaskData(
+    about = TaskData(
         name=main.stored.name,
         variable=main.stored.variable,
         network_dims=tuple(dim for dim in main.stored.variable.dims if dim in config.window),
         normalisation=main.normalisation,
         seed=config.seed,
         label_name=config.dataset.label,
+        class_counts=None if learned else _class_counts(config, data),
         label=learned.label if learned else of_main,
     )
     kind = resolve(config.task, own=TASKS, place="task")
     settings = settings_of(config.task, of=kind, given=frozenset({"data"}), place="task")
-    task: Task = kind(data, **settings)
+    task: Task = kind(about, **settings)
     return task
+
+
+def _class_counts(config: Config, data: tuple[DataSource, ...]) -> dict[str, int] | None:
+    found = [source.class_counts(config.splits.train) for source in data]
+    counted = [counts for counts in found if counts is not None]
+    if not counted or len(counted) < len(data):
+        return None
+    return {
+        name: sum(of[name] * source.weight for of, source in zip(counted, data, strict=True)) for name in counted[0]
+    }
 
 
 def _check_dims(config: Config, *, stored: StoredVariable) -> None:

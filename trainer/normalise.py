@@ -50,13 +50,12 @@ def normalisation_from_manifest(
         InputError: If no live sample was counted there, or all of them are equal.
     """
     shape, chunk = stored.variable.shape, stored.variable.chunk_shape
-    chosen = chunks_inside(boxes, shape=shape, chunk=chunk)
-    if not chosen.any():
+    if not chunks_inside(boxes, shape=shape, chunk=chunk).any():
         log.warning(
             "no chunk of %r lies wholly inside the training split: normalising with the chunks that touch it.",
             stored.name,
         )
-        chosen = chunks_touched(boxes, shape=shape, chunk=chunk)
+    chosen = chunks_of(boxes, shape=shape, chunk=chunk)
     count, mean, m2 = (dataset.manifest(stored, name)[chosen] for name in ("count", "mean", "m2"))
     merged = merge(count.astype(np.int64), mean=mean.astype(np.float64), m2=m2.astype(np.float64))
     if not merged.standard_deviation > 0:
@@ -81,6 +80,12 @@ def merge(count: npt.NDArray[np.int64], *, mean: npt.NDArray[np.float64], m2: np
     overall = float((count * mean).sum() / total)
     squares = float(m2.sum() + (count * (mean - overall) ** 2).sum())
     return Normalisation(mean=overall, standard_deviation=(squares / total) ** 0.5)
+
+
+def chunks_of(boxes: tuple[Ranges, ...], *, shape: Extents, chunk: Extents) -> Mask:
+    """The inner chunks that tell about some boxes: those wholly inside, or, where there are none, those that touch."""
+    inside = chunks_inside(boxes, shape=shape, chunk=chunk)
+    return inside if inside.any() else chunks_touched(boxes, shape=shape, chunk=chunk)
 
 
 def chunks_inside(boxes: tuple[Ranges, ...], *, shape: Extents, chunk: Extents) -> Mask:

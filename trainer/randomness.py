@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     WEIGHTS = 4
     LANES = 5
     SUBSTITUTES = 6
+    AUGMENT = 7
 
 
 def stream(seed: int, *numbers: int, purpose: Purpose) -> np.random.Generator:

@@ -136,6 +136,14 @@ class WindowReader:
         box = tuple((start, start + extent) for start, extent in zip(first, stored.shape, strict=True))
         return Window(stored=stored, amplitude=amplitude, live=live, label=samples.get(LABEL), box=box)
 
+    def label_axes(self, unseen: tuple[int, ...]) -> tuple[int | None, ...]:
+        """For each dimension of the label, as `without` leaves it, the axis of such a window; None for its own ones."""
+        if LABEL not in self.parts:
+            return ()
+        seen = [axis for axis in range(len(self.parts[INPUT].axes)) if axis not in unseen]
+        axes = (axis for axis in self.parts[LABEL].axes if axis not in unseen)
+        return tuple(None if axis is None else seen.index(axis) for axis in axes)
+
     def without(self, unseen: tuple[int, ...], *, window: Window) -> Window:
         """A window without some dimensions of the input along which it is one sample wide."""
         label = window.label

@@ -119,6 +119,38 @@ class StoreMaker:
         }
         return self.make(name, dims=("trace", "time"), amplitude=amplitude, **(arrangement | layout_changes))
 
+    def make_examples(self, name: str, *, examples: int = 24) -> Entry:
+        """Shot gathers and the velocity models under them: they share the examples and nothing else."""
+        generator = np.random.default_rng(0)
+        url, group = str(self.folder / f"{name}.zarr"), zarr.create_group(self.folder / f"{name}.zarr")
+        described = {}
+        for variable_name, role, dims, shape in (
+            ("gathers", Role.INPUT, ("example", "shot", "time", "receiver"), (examples, 2, 20, 6)),
+            ("velocity", Role.TARGET, ("example", "depth", "x"), (examples, 7, 9)),
+        ):
+            chunk = (5, *(-(-size // 2) for size in shape[1:]))
+            described[variable_name] = _variable(role, dims, shape, "float32", chunk, chunk, units="1")
+            samples = generator.standard_normal(shape, dtype=np.float32)
+            _write(group, variable_name, samples, described[variable_name])
+            _write_statistics(group, samples, np.ones(shape[:-1], bool), chunk, name=variable_name)
+            _write_checksums(group, variable_name, f"{url}/{variable_name}")
+        sizes = {"example": examples, "shot": 2, "time": 20, "receiver": 6, "depth": 7, "x": 9}
+        for dim, size in sizes.items():
+            described[dim] = _variable(Role.COORDINATE, (dim,), (size,), "int32", (size,), (size,))
+            _write(group, dim, np.arange(size, dtype=np.int32), described[dim])
+        entry = Entry(
+            name=name,
+            kind=Kind.EXAMPLES,
+            url=url,
+            created=datetime.now(UTC),
+            main_variable="gathers",
+            sizes=sizes,
+            variables=described,
+            splits={"train": [{"example": (0, examples - 5)}], "test": [{"example": (examples - 5, examples)}]},
+        )
+        self.catalog.publish(entry)
+        return entry
+
     def run(
         self, *arguments: str | Path, processes: int | None = None, timeout: float = 240
     ) -> subprocess.CompletedProcess[str]:
@@ -164,7 +196,7 @@ def _chunks(shape, chunk):
         yield index, tuple(slice(i * extent, (i + 1) * extent) for i, extent in zip(index, chunk, strict=True))
 
 
-def _write_statistics(group, amplitude, live, chunk) -> None:
+def _write_statistics(group, amplitude, live, chunk, *, name="amplitude") -> None:
     grid = tuple(-(-size // extent) for size, extent in zip(amplitude.shape, chunk, strict=True))
     arrays = {name: np.zeros(grid, dtype) for name, dtype in layout.STATISTICS.items()}
     arrays["minimum"][:] = arrays["maximum"][:] = np.nan
@@ -175,8 +207,8 @@ def _write_statistics(group, amplitude, live, chunk) -> None:
         if len(counted):
             arrays["mean"][index], arrays["m2"][index] = counted.mean(), counted.var() * len(counted)
             arrays["minimum"][index], arrays["maximum"][index] = counted.min(), counted.max()
-    for name, samples in arrays.items():
-        group.create_array(layout.manifest_path("amplitude", name), data=samples)
+    for statistic, samples in arrays.items():
+        group.create_array(layout.manifest_path(name, statistic), data=samples)
 
 
 def _write_class_counts(group, label, chunk) -> None:

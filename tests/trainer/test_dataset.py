@@ -59,6 +59,31 @@ def test_a_batch_is_what_the_store_holds(open_windows, arrays):
     assert (seen < 0).any(), "the case should have a tail"
 
 
+def test_inputs_and_labels_may_share_the_examples_alone(stores):
+    import zarr
+
+    group = zarr.open_group(stores.make_examples("shots").url, mode="r")
+    dataset = WindowDataset(
+        "shots",
+        catalog=stores.catalog.folder,
+        window={"shot": 2, "time": 20, "receiver": 6},
+        batch_size=4,
+        label="velocity",
+        normalise=False,
+    )
+    seen = []
+    for batch in dataset:
+        assert batch["input"].shape == (4, 2, 20, 6)
+        assert batch["label"].shape == (4, 7, 9)
+        for place, window in enumerate(batch["window"].tolist()):
+            if window >= 0:
+                seen.append(window)
+                np.testing.assert_array_equal(batch["input"][place], group["gathers"][window])
+                np.testing.assert_array_equal(batch["label"][place], group["velocity"][window])
+                assert batch["live"][place].all()
+    assert sorted(seen) == list(range(19))
+
+
 @pytest.mark.parametrize("edges", ["shift", "pad"])
 def test_inputs_are_normalised_and_0_where_nothing_was_recorded(open_windows, arrays, edges):
     dataset = open_windows(window={"crossline": 20, "time": 24}, edges=edges, shuffle=False)

@@ -67,11 +67,17 @@ def test_batches_are_cut_from_the_store(examples_of, threads):
 @pytest.mark.parametrize("world_size", [2, 3, 8])
 def test_ranks_are_fed_the_slots_of_one(examples_of, world_size):
     steps = range(5)
-    alone, _ = examples_of()
+    augment = {"flip": ["crossline", "time"], "polarity": 0.5, "gain_db": 6, "noise": 0.2, "time_shift": 3}
+    changes = {"augment": augment | {"drop_traces": 0.3}}
+    alone, _ = examples_of(**changes)
+    plain, _ = examples_of()
+    with alone.feed(range(1), faults=STOP) as feed, plain.feed(range(1), faults=STOP) as unchanged:
+        assert not torch.equal(next(feed).input, next(unchanged).input)
     with alone.feed(steps, faults=STOP) as feed:
         whole = [feed.next_step() for _ in steps]
     for rank in range(world_size):
-        part, _ = examples_of(ranks=Ranks(rank=rank, world_size=world_size))
+        ranks = Ranks(rank=rank, world_size=world_size)
+        part, _ = examples_of(ranks=ranks, feed={"threads": 1 + rank}, **changes)
         with part.feed(steps, faults=STOP) as feed:
             for windows, batch in whole:
                 ours, fed = feed.next_step()

@@ -123,3 +123,19 @@ def test_what_is_no_class_label_is_refused(changes, sentence):
 def test_weights_must_match_the_classes():
     with pytest.raises(InputError, match=r"2 weights for 3 classes \(rock, salt, mud\)"):
         Segmentation(task_data(), class_weights=(1.0, 2.0))
+
+
+def test_balanced_classes_weigh_alike_in_total():
+    counts = {"rock": 900, "salt": 100, "mud": 0}
+    task = Segmentation(task_data(class_counts=counts), class_weights="balanced")
+    weights = task._class_weights.tolist()
+    assert weights[0] * 900 == pytest.approx(weights[1] * 100) == pytest.approx(1000 / 3)
+    assert Segmentation(task_data(), class_weights="balanced")._class_weights.tolist() == [1, 1, 1], (
+        "none to learn from"
+    )
+
+
+def test_a_label_on_other_samples_is_refused():
+    elsewhere = task_data().label.model_copy(update={"dims": ("trace", "depth")})
+    with pytest.raises(InputError, match="a label must lie on the same samples"):
+        Segmentation(task_data(label=elsewhere))

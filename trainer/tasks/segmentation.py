@@ -1,6 +1,6 @@
 """Segmentation: a class for each sample, learned from a ``class_label``."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,14 +28,15 @@ class Segmentation:
         self,
         data: TaskData,
         *,
-        class_weights: ClassWeights | None = None,
+        class_weights: ClassWeights | Literal["balanced"] | None = None,
         dice_weight: Annotated[float, Field(ge=0)] = 0.0,
     ) -> None:
         """Makes the task.
 
         Args:
             data: Its label has role ``class_label``.
-            class_weights: Weight of each class in the cross-entropy, in the order of ``flag_values``.
+            class_weights: Weight of each class in the cross-entropy, in the order of ``flag_values``; ``balanced`` is
+                N / (K n) for a class with n of the N samples of all K classes in the training split (by the manifest).
             dice_weight: Weight of soft Dice beside the cross-entropy.
 
         Raises:
@@ -47,6 +48,8 @@ class Segmentation:
         self._class_values = np.asarray(self._label.flag_values, dtype=np.uint8)
         self._class_names = self._label.flag_meanings or ()
         self.out_channels = len(self._class_values)
+        if class_weights == "balanced":
+            class_weights = _balanced(data.class_counts)
         if class_weights is not None and len(class_weights) != self.out_channels:
             raise InputError(
                 f"config.task.class_weights: {len(class_weights)} weights for {self.out_channels} classes "
@@ -154,6 +157,14 @@ def _class_label(data: TaskData) -> tuple[str, Variable]:
             "class_label."
         )
     return data.label_name.rpartition("/")[2], data.label
+
+
+def _balanced(counts: dict[str, int] | None) -> ClassWeights | None:
+    """Of a class that does not occur 1: it has no sample that it could weigh."""
+    if counts is None:
+        return None  # nothing is learned: a trained network needs none
+    total = sum(counts.values())
+    return tuple(total / (len(counts) * count) if count else 1.0 for count in counts.values())
 
 
 def _mean(values: npt.NDArray[np.float64]) -> float:

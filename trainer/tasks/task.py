@@ -31,6 +31,7 @@ class TaskData:
         seed: Of the run.
         label_name: Of the variable to learn from; None where the configuration names none.
         label: What the entry says of that.
+        class_counts: Samples of each class in the training split, as the manifest tells; None where it does not.
     """
 
     name: str
@@ -40,6 +41,7 @@ class TaskData:
     seed: int
     label_name: str | None = None
     label: Variable | None = None
+    class_counts: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
