@@ -2,14 +2,21 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from data_catalog.errors import InputError, WorkError
+
+T = TypeVar("T")
+
+PAUSES_S = (0.1, 0.5, 2.0)
+"""Between attempts at storage that fails now and then."""
 
 
 def open_storage(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -23,6 +30,30 @@ def open_storage(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     except (ImportError, ValueError) as error:
         raise InputError(f"{url} cannot be opened: {str(error).rstrip('.')}.") from None
     return filesystem, path
+
+
+def patiently(read: Callable[[], T]) -> T:
+    """What a read returns; storage that fails now and then is asked again, after longer and longer pauses.
+
+    Raises:
+        FileNotFoundError: At once.
+        PermissionError: At once.
+        OSError: Whatever else the last attempt raised. Libraries for object stores raise exceptions of their own kinds.
+    """
+    for pause_s in (*PAUSES_S, None):
+        try:
+            return read()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, DefiniteError):
+            raise
+        except Exception as error:
+            if pause_s is None:
+                raise OSError(f"{type(error).__name__}: {error}") from error
+            time.sleep(pause_s)
+    raise AssertionError("the last attempt returns or raises")
+
+
+class DefiniteError(OSError):
+    """Asking again would not help."""
 
 
 def is_local(filesystem: fsspec.AbstractFileSystem) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 
 import fsspec
 
+from data_catalog.storage import open_storage, patiently, reached
+
 
 @dataclass(frozen=True, slots=True)
 class ArrayMetadata:
@@ -56,9 +58,23 @@ def is_group(url: str) -> bool:
 
 
 def _read_document(url: str) -> dict[str, Any] | None:
+    """The document at a URL; None where there is none of Zarr v3.
+
+    Raises:
+        InputError: If that cannot be told, since storage does not answer.
+    """
+    filesystem, path = open_storage(f"{url.rstrip('/')}/zarr.json")
     try:
-        with fsspec.open(f"{url.rstrip('/')}/zarr.json", "rt", encoding="utf-8") as file:
-            document = json.load(file)
-    except (OSError, ValueError, ImportError):
+        with reached(url):
+            content = _content(filesystem, path)
+        document = json.loads(content) if content else None
+    except ValueError:
         return None
     return document if isinstance(document, dict) and document.get("zarr_format") == 3 else None
+
+
+def _content(filesystem: fsspec.AbstractFileSystem, path: str) -> bytes | None:
+    try:
+        return patiently(lambda: bytes(filesystem.cat_file(path)))
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -3,11 +3,14 @@
 import logging
 import os
 import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.faulty_proxy import FaultyProxy
 
 ROOT = Path(__file__).parents[1]
 REAL_DATA = Path(os.environ.get("TRACEMILL_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -64,6 +67,15 @@ def bucket_url(object_store: str, monkeypatch: pytest.MonkeyPatch) -> str:
     bucket = f"bucket-{uuid.uuid4().hex}"
     S3FileSystem().mkdir(bucket)
     return f"s3://{bucket}"
+
+
+@pytest.fixture
+def faulty_store(object_store: str, bucket_url: str) -> Iterator[tuple[FaultyProxy, str]]:
+    """A proxy before the object store, and the URL of a bucket."""
+    with FaultyProxy(object_store, seed=1) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield proxy, bucket_url
+        proxy.shutdown()
 
 
 def pytest_configure() -> None:

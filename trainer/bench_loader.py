@@ -25,6 +25,7 @@ UNITS = {
     "busy": "%",
     "step_s": "s",
     "first_batch_s": "s",
+    "readers": "",
     "amplification": "times the chunks that were touched",
     "planned_amplification": "times, over a whole epoch",
     "lanes": "for each window of a batch",
@@ -40,6 +41,7 @@ LABELS = {
     "busy": "accelerator busy",
     "step_s": "simulated step",
     "first_batch_s": "first batch after",
+    "readers": "readers, time for a chunk",
     "amplification": "read",
     "planned_amplification": "planned to read",
     "resident_mib": "resident",
@@ -61,6 +63,8 @@ class LoaderReport:
         step_s: Length of a simulated step.
         busy: Share of the time that simulated steps took.
         first_batch_s: From the call to the first batch, the dataset being open.
+        readers: How chunks of the main dataset are read, for each variable: the reader that the self-test chose, first,
+            and the others, with the time that each took for a chunk.
         lanes: Places that each window of a batch is taken from in turn.
         groups: Groups of windows in an epoch.
         resident_mib: Most memory taken for decoded chunks.
@@ -76,6 +80,7 @@ class LoaderReport:
     step_s: float
     busy: float
     first_batch_s: float
+    readers: dict[str, str]
     lanes: int
     groups: int
     resident_mib: float
@@ -120,6 +125,7 @@ def bench_loader(experiment: Experiment, *, ranks: Ranks, steps: int, step_s: fl
         step_s=step_s,
         busy=step_s * (steps - 1) / elapsed,
         first_batch_s=first_batch_s,
+        readers={name: boxes.arrays[part.number].about for name, part in readers[0].parts.items()},
         lanes=order.lanes,
         groups=len(order.groups.lengths),
         resident_mib=boxes.shelf.peak_nbytes / MIB,
@@ -131,12 +137,16 @@ def print_report(report: LoaderReport, *, console: Console) -> None:
     """Prints a report as a table."""
     table = Table("figure", "value", box=None, show_header=False)
     for name, unit in UNITS.items():
-        value = getattr(report, name)
-        shown = (
-            f"{value:.0%}" if unit == "%" else f"{value} {unit}" if isinstance(value, int) else f"{value:.4g} {unit}"
-        )
-        table.add_row(LABELS.get(name, name), shown.strip())
+        table.add_row(LABELS.get(name, name), _shown(getattr(report, name), unit))
     console.print(table)
+
+
+def _shown(value: float | dict[str, str], unit: str) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {about}" for name, about in value.items())
+    if unit == "%":
+        return f"{value:.0%}"
+    return (f"{value} {unit}" if isinstance(value, int) else f"{value:.4g} {unit}").strip()
 
 
 def anonymous_nbytes() -> int:

@@ -163,6 +163,8 @@ class FeedConfig(Section):
         in_flight_nbytes: Most bytes of batches under way or ready that each rank holds at any time.
         resident_nbytes: Most bytes of decoded chunks that each rank holds at any time.
         cache: Where encoded chunks of remote datasets are kept; None keeps none.
+        page_cache: Whether the system may keep local files in memory once they were read: ``keep``, ``drop``, or
+            ``auto``, which drops those of arrays of more than twice the machine's memory.
         verify: When a chunk's checksum is compared: ``once``, where a process reads it first, or ``always``.
         faults: What to do about chunks that cannot be used.
         audit: Whether each rank writes down which windows it is fed, to ``audit-RANK.jsonl`` in the run's folder;
@@ -174,6 +176,7 @@ class FeedConfig(Section):
     in_flight_nbytes: Count = 512 * 2**20
     resident_nbytes: Count = 2**30
     cache: CacheConfig | None = None
+    page_cache: Literal["auto", "keep", "drop"] = "auto"
     verify: Literal["once", "always"] = "once"
     faults: FaultConfig = FaultConfig()
     audit: bool = False

@@ -243,7 +243,9 @@ def _open_array(dataset: Dataset, stored: StoredVariable, *, config: FeedConfig)
         made = f"{dataset.entry.url} {dataset.entry.created.isoformat()}"
         kept = RemoteCache(config.cache.folder, config.cache.limit_nbytes, made)
     expected = dataset.expected_chunks(stored, every_time=config.verify == "always")
-    return open_chunks(stored.array, url=dataset.url_of(stored), expected=expected, cache=kept)
+    keep_cached = None if config.page_cache == "auto" else config.page_cache == "keep"
+    url = dataset.url_of(stored)
+    return open_chunks(stored.array, url=url, expected=expected, cache=kept, keep_cached=keep_cached)
 
 
 def sections(window: Window, *, axes: tuple[int, ...]) -> Iterator[Window]:

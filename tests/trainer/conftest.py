@@ -152,17 +152,19 @@ class StoreMaker:
         return entry
 
     def run(
-        self, *arguments: str | Path, processes: int | None = None, timeout: float = 240
+        self, *arguments: str | Path, processes: int | None = None, timeout: float = 240, slow_rank: int | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Runs ``trainer`` as a user does, with torchrun where a number of processes is given."""
+        """Runs ``trainer`` as a user does, with torchrun where a number of processes is given, one of them slow."""
         launcher = [sys.executable]
         if processes:
             launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-        command = [*launcher, "-m", "trainer", *map(str, arguments)]
+        program = ["-m", "trainer"] if slow_rank is None else [str(Path(__file__).with_name("slow_reads.py"))]
+        command = [*launcher, *program, *map(str, arguments)]
         environment = os.environ | {
             "TRACEMILL_CATALOG": str(self.catalog.folder),
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(Path(__file__).parents[2]),
+            "SLOW_RANK": str(slow_rank),
         }
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout, check=False)
 

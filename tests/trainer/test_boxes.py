@@ -217,7 +217,7 @@ class FailsNowAndThen(fsspec.get_filesystem_class("memory")):
 
 @pytest.fixture
 def remote(make_array, monkeypatch):
-    monkeypatch.setattr("trainer.reads.objects.PAUSES_S", (0.001, 0.001))
+    monkeypatch.setattr("data_catalog.storage.PAUSES_S", (0.001, 0.001))
     array, url, samples = make_array(url="memory://boxes.zarr")
     chunked = open_chunks(array, url=url, expected=Expected())
     objects = FileSystemObjects(FailsNowAndThen())

@@ -2,6 +2,7 @@
 
 import json
 
+import fsspec
 import pytest
 
 SHORT = {"steps": 12, "splits": {"validation": None}, "checkpoint_every_steps": 6}
@@ -55,3 +56,36 @@ def test_more_than_the_limit_ends_all_ranks(stores, salt_stack, write_recipe):
     done = stores.run("fit", write_recipe(**SHORT, feed=feed), processes=2, timeout=120)
     assert done.returncode == 1
     assert "more than 1 windows could not be read (config.feed.faults.limit)" in done.stderr
+
+
+def losses(folder):
+    rows = (json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines())
+    return [row["loss"] for row in rows if "loss" in row]
+
+
+def test_a_slow_rank_holds_up_the_others_and_changes_nothing(stores, salt_stack, write_recipe, tmp_path):
+    recipe = write_recipe(**SHORT, feed={"audit": True})
+    for folder, slow_rank in (("even", None), ("slow", 1)):
+        done = stores.run("fit", recipe, "--out", tmp_path / folder, processes=2, slow_rank=slow_rank, timeout=120)
+        assert done.returncode == 0, done.stderr
+    assert (stores.catalog.folder / "a-rank-was-slow").exists()
+    assert losses(tmp_path / "slow") == losses(tmp_path / "even")
+    judged = stores.run("audit", tmp_path / "slow")
+    assert "in 12 steps of 2 ranks are those of the order" in judged.stdout, judged.stderr
+
+
+def test_an_object_store_that_fails_now_and_then(stores, salt_stack, write_recipe, tmp_path, faulty_store, monkeypatch):
+    """A quarter of the requests for samples, with retries of the client's own switched off."""
+    proxy, bucket = faulty_store
+    fsspec.filesystem("s3").put(salt_stack.url, f"{bucket}/salt.zarr", recursive=True)
+    stores.catalog.publish(salt_stack.model_copy(update={"name": "remote", "url": f"{bucket}/salt.zarr"}))
+    short = {name: value for name, value in SHORT.items() if name != "checkpoint_every_steps"}
+    local, remote = ({"name": name, "label": "salt"} for name in ("salt", "remote"))
+    assert stores.run("fit", write_recipe(**short, dataset=local), "--out", tmp_path / "local").returncode == 0
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    proxy.share, proxy.only = 0.25, "/amplitude/c/"
+    done = stores.run("fit", write_recipe(**short, dataset=remote), "--out", tmp_path / "remote", processes=2)
+    assert done.returncode == 0, done.stderr
+    assert proxy.faults["GET"] > 3
+    assert losses(tmp_path / "remote") == pytest.approx(losses(tmp_path / "local"), rel=1e-4)

@@ -24,12 +24,14 @@ class ChunkedArray:
         chunk: Extents of its inner chunks.
         dtype: Of its samples.
         reader: Of its chunks.
+        about: How it was chosen.
     """
 
     shape: Extents
     chunk: Extents
     dtype: "np.dtype[Any]"
     reader: ChunkReader
+    about: str = ""
 
     @cached_property
     def grid(self) -> Extents:

@@ -2,11 +2,12 @@
 
 import mmap
 import os
-import time
 from threading import Lock
 from typing import Protocol
 
 import fsspec
+
+from data_catalog.storage import DefiniteError, patiently
 
 Bytes = bytes | memoryview
 
@@ -14,11 +15,7 @@ MOST_MAPPINGS = 4096
 """Files mapped at the same time; the system allows 65530 mappings a process."""
 
 
-PAUSES_S = (0.1, 0.5, 2.0)
-"""Between attempts at a storage system that fails now and then."""
-
-
-class ShortObjectError(OSError):
+class ShortObjectError(DefiniteError):
     """An object ends before the range that was asked for."""
 
 
@@ -71,6 +68,34 @@ class MappedFiles:
             return self._files.setdefault(path, content)
 
 
+class PlainFiles:
+    """Local files, read range by range into memory of their own."""
+
+    def __init__(self, *, keep_cached: bool) -> None:
+        """Opens nothing yet.
+
+        Args:
+            keep_cached: Whether the system may keep what was read in its page cache. Data that are far larger than
+                memory are gone from there before they are read again, and push out what others need.
+        """
+        self._keep_cached = keep_cached
+
+    def read(self, path: str, *, start: int = 0, length: int | None = None) -> Bytes:
+        """A range of a file, as bytes of its own."""
+        with open(path, "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            first = start if start >= 0 else size + start
+            end = size if length is None else first + length
+            if not 0 <= first <= end <= size:
+                raise ShortObjectError(f"{path} has {size} bytes")
+            content = os.pread(file.fileno(), end - first, first)
+            if len(content) < end - first:  # more than 2 GiB at once, or cut short meanwhile
+                raise ShortObjectError(f"{path} gave {len(content)} bytes of {end - first}")
+            if not self._keep_cached:
+                os.posix_fadvise(file.fileno(), first, end - first, os.POSIX_FADV_DONTNEED)
+        return content
+
+
 class FileSystemObjects:
     """Objects of any fsspec file system."""
 
@@ -79,16 +104,7 @@ class FileSystemObjects:
 
     def read(self, path: str, *, start: int = 0, length: int | None = None) -> Bytes:
         """A range of an object, as bytes of its own."""
-        for pause_s in (*PAUSES_S, None):
-            try:
-                return self._read(path, start=start, length=length)
-            except (FileNotFoundError, ShortObjectError):
-                raise
-            except Exception as error:  # libraries for object stores raise exceptions of their own kinds
-                if pause_s is None:
-                    raise OSError(f"{type(error).__name__}: {error}") from error
-                time.sleep(pause_s)
-        raise AssertionError("the last attempt returns or raises")
+        return patiently(lambda: self._read(path, start=start, length=length))
 
     def _read(self, path: str, *, start: int, length: int | None) -> bytes:
         end = None if length is None or start < 0 else start + length

@@ -12,6 +12,7 @@ import crc32c
 import numpy as np
 import numpy.typing as npt
 
+from data_catalog.storage import DefiniteError, patiently
 from trainer.reads.codec import ChunkCodec
 from trainer.reads.faults import ChunkFaultError, Fault
 from trainer.reads.objects import Bytes, Objects, ShortObjectError
@@ -74,11 +75,19 @@ class ZarrReader:
             for at, extent, size in zip(chunk, self._array.chunks, self._array.shape, strict=True)
         )
         try:
-            samples = np.asarray(self._array[region])
-        except Exception as error:  # whatever a store or a codec raises
-            raise _fault(self._array, chunk, Fault.UNDECODABLE, f"{type(error).__name__}: {error}") from error
+            samples = patiently(lambda: self._read(region))
+        except DefiniteError as error:
+            raise _fault(self._array, chunk, Fault.UNDECODABLE, str(error)) from error
+        except OSError as error:
+            raise _fault(self._array, chunk, Fault.UNREADABLE, str(error)) from error
         out[tuple(map(slice, samples.shape))] = samples
         return samples.nbytes
+
+    def _read(self, region: tuple[slice, ...]) -> Samples:
+        try:
+            return np.asarray(self._array[region])
+        except (RuntimeError, TypeError, ValueError) as error:  # codecs, rather than storage
+            raise DefiniteError(f"{type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,44 @@
+"""A store of more than 10 GiB: memory over 2,000 steps, the first of ten million windows, how long a network waits.
+
+Memory is anonymous memory, less that of the same process before it reads, for a budget of 512 MiB (416 of decoded
+chunks, 96 of batches). The first batch is timed from the call that opens the dataset, in a process that has imported
+all. Busy is the share of the time that simulated steps take, each as long as one core takes to decode what a step reads
+on average.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from call import CONSOLE, parse_call
+from prepared import prepare
+from rich.table import Table
+
+TRACE, CHUNK = 16384, 512
+
+
+def main() -> None:
+    call = parse_call(__doc__, sizes_gb=(15.0,), repeats=3)
+    (nbytes,) = call.sizes
+    table = Table("figure", "value")
+    with call.place(room_nbytes=nbytes) as place:
+        traces = CHUNK * max(4, round(nbytes / (4 * TRACE * CHUNK)))
+        name, catalog = prepare(place.scratch, shape=(traces, TRACE), chunk=(CHUNK, CHUNK), codec="lz4")
+        table.add_row("store, GiB", f"{_nbytes(place.scratch / f'{name}.zarr') / 2**30:.1f}")
+        for what in ("first_batch", "memory", "busy"):
+            for _ in range(call.repeats):
+                script = Path(__file__).with_name("loader_process.py")
+                command = [sys.executable, script, what, name, catalog.folder]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                for figure, value in json.loads(done.stdout).items():
+                    table.add_row(figure, f"{value:.4g}")
+    CONSOLE.print(table)
+
+
+def _nbytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+if __name__ == "__main__":
+    main()
