@@ -17,7 +17,6 @@ two threads in one; we flush each object to the disk before it gets its name.
 """
 
 import os
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ import zarr
 from call import CONSOLE, GB, Place, parse_call
 from conversion import Target, run
 from page_cache import read_through
+from peers import install
 from rich.table import Table
 from surveys import write_survey
 from timing import PAIR_COLUMNS, interleaved
@@ -52,7 +52,7 @@ def main() -> None:
     call = parse_call(__doc__, sizes_gb=(0.5,), repeats=3)
     (nbytes,) = call.sizes
     with call.place(room_nbytes=4 * nbytes) as place:
-        python = _install(call.folder or place.scratch)
+        python = install((call.folder or place.scratch) / "peers" / "mdio", [REQUIREMENT])
         if python is None:
             return
         chunk = SMALL_CHUNK if call.is_small else CHUNK
@@ -66,23 +66,6 @@ def _survey(nbytes: int, chunk: int) -> RehearsalSurvey:
     inlines_nbytes = chunk * crosslines * (TRACE_HEADER_NBYTES + SAMPLE_NBYTES * samples)
     inlines = max(1, round(nbytes / inlines_nbytes)) * chunk
     return RehearsalSurvey(inlines=inlines, crosslines=crosslines, samples=samples)
-
-
-def _install(folder: Path) -> Path | None:
-    """Its Python; None where it cannot be installed, which is said."""
-    environment = folder / "peers" / "mdio"
-    python = environment / "bin" / "python"
-    commands = [
-        [sys.executable, "-m", "venv", str(environment)],
-        [str(python), "-m", "pip", "install", "--quiet", REQUIREMENT],
-    ]
-    for command in commands:
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip()[-1000:]
-            CONSOLE.print(f"{REQUIREMENT} cannot be installed, nothing is compared: {said}", highlight=False)
-            return None
-    return python
 
 
 def _compare(source: Path, place: Place, python: Path, chunk: int, *, repeats: int) -> None:

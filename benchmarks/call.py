@@ -17,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 GB = 10**9
+MIB = 2**20
 SMALL_NBYTES = 8_000_000
 """Of the largest input in a quick check that a benchmark works; others in proportion."""
 SMALL_REPEATS = 2

@@ -1,5 +1,6 @@
 """Everything that batches follow from, chosen and judged together: windows, groups, order and how they are read."""
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -12,6 +13,8 @@ from trainer.grouping import ChunkedPlan, Grouping, GroupShape, choose_grouping
 from trainer.order import Order, check_share
 from trainer.ranks import Ranks
 from trainer.sources import Sources
+
+log = logging.getLogger(__name__)
 
 BatchT = TypeVar("BatchT")
 
@@ -95,6 +98,12 @@ def arrange(
         lanes=1 if seed is None else order.lanes,
         shape=shape,
     )
+    if seed is not None and order.lanes is None and grouping.shape.lanes == 1 and not grouping.groups.are_single:
+        log.warning(
+            "there is room for one lane only, so that neighbouring batches are much alike: "
+            "config.feed.resident_nbytes of %d would mix them.",
+            grouping.well_mixed_nbytes,
+        )
     share = math.ceil(batch_size / ranks.world_size)
     look_ahead = look_ahead_batches(feed, batch_nbytes=share * maker.window_nbytes)
     return Batches(

@@ -92,12 +92,14 @@ class Grouping:
         shape: The choice that made them.
         lane_nbytes: Most bytes of decoded chunks that a lane needs at once.
         amplification: Decoded bytes of an epoch over those of the chunks that it touches.
+        well_mixed_nbytes: Budget with room for `MOST_LANES` lanes.
     """
 
     groups: JoinedGroups
     shape: GroupShape
     lane_nbytes: int
     amplification: float
+    well_mixed_nbytes: int
 
 
 def choose_grouping(
@@ -135,13 +137,17 @@ def choose_grouping(
     def nbytes(candidate: _Candidate, *, lanes: int) -> int:
         return candidate.lane_nbytes * slots * lanes + decoding_nbytes
 
+    def least_nbytes(lanes: int) -> int:
+        return max(min(nbytes(each, lanes=lanes) for each in of) for of in candidates)
+
     found = []
     for number in numbers:
         fitting = [[each for each in of if nbytes(each, lanes=number) <= budget_nbytes] for of in candidates]
         if all(fitting):
-            found.append(_grouping(parts, fitting, batch_size=batch_size, lanes=number))
+            mixed_nbytes = least_nbytes(MOST_LANES)
+            found.append(_grouping(parts, fitting, batch_size=batch_size, lanes=number, mixed_nbytes=mixed_nbytes))
     if not found:
-        needed = max(min(nbytes(each, lanes=numbers[-1]) for each in of) for of in candidates)
+        needed = least_nbytes(numbers[-1])
         raise InputError(
             f"config.feed.resident_nbytes is {budget_nbytes}, and the chunks that {slots} windows of a batch need at "
             f"once can take {needed} bytes: allow at least that, or choose a smaller batch_size or smaller windows."
@@ -159,7 +165,12 @@ class _Candidate:
 
 
 def _grouping(
-    parts: Sequence[ChunkedPlan], fitting: Sequence[Sequence[_Candidate]], *, batch_size: int, lanes: int
+    parts: Sequence[ChunkedPlan],
+    fitting: Sequence[Sequence[_Candidate]],
+    *,
+    batch_size: int,
+    lanes: int,
+    mixed_nbytes: int,
 ) -> Grouping:
     windows = sum(part.plan.epoch_length for part in parts)
     chosen = [
@@ -174,6 +185,7 @@ def _grouping(
         shape=GroupShape(lanes=lanes, blocks=tuple(each.block for each in chosen)),
         lane_nbytes=max(each.lane_nbytes for each in chosen),
         amplification=sum(each.read_nbytes for each in chosen) / once,
+        well_mixed_nbytes=mixed_nbytes,
     )
 
 

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -112,6 +114,53 @@ def test_each_iteration_is_the_next_epoch(open_windows):
     assert not torch.equal(torch.cat(first), torch.cat(second))
     dataset.set_epoch(0)
     assert torch.equal(torch.cat(first), torch.cat([batch["window"] for batch in dataset]))
+
+
+EPOCHS = 2
+
+
+@pytest.fixture
+def open_ranks(open_windows):
+    """The part of each rank, for a number of them."""
+
+    def open_(world_size):
+        return [open_windows(ranks=Ranks(rank=rank, world_size=world_size)) for rank in range(world_size)]
+
+    return open_
+
+
+def global_batches(parts, *, epoch=0, samples_seen=0):
+    """What all ranks together are fed from a place on, (step, slot)."""
+    of_ranks = []
+    for part in parts:
+        state = part.state_dict() | {"epoch": epoch, "samples_seen": samples_seen}
+        part.load_state_dict(state)
+        of_ranks.append(torch.stack([batch["window"] for _ in range(EPOCHS - epoch) for batch in part]).numpy())
+    merged = np.empty((len(of_ranks[0]), 8), np.int64)
+    for rank, windows in enumerate(of_ranks):
+        merged[:, rank :: len(parts)] = windows
+    return merged
+
+
+def test_any_number_of_ranks_is_fed_the_same_global_batches(open_ranks):
+    hashes = {}
+    for world_size in (1, 2, 3, 4, 5, 8):
+        parts = open_ranks(world_size)
+        windows = global_batches(parts)
+        hashes[world_size] = hashlib.sha256(windows.tobytes()).hexdigest()
+        for of_epoch in np.split(windows, EPOCHS):
+            assert sorted(of_epoch[of_epoch >= 0]) == list(range(len(parts[0].plan))), "each window once"
+            assert (of_epoch[:-1] >= 0).all(), "padding in the last batch alone"
+    assert len(set(hashes.values())) == 1
+
+
+def test_fifty_resumes_at_random_steps_on_other_numbers_of_ranks(open_ranks):
+    ranks = {world_size: open_ranks(world_size) for world_size in (1, 2, 3, 5)}
+    whole, generator = global_batches(ranks[1]), np.random.default_rng(0)
+    for step in generator.integers(len(whole), size=50).tolist():
+        epoch, place = divmod(step, len(whole) // EPOCHS)
+        parts = ranks[int(generator.choice(list(ranks)))]
+        np.testing.assert_array_equal(global_batches(parts, epoch=epoch, samples_seen=8 * place), whole[step:])
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 5])

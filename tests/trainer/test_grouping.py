@@ -115,6 +115,17 @@ def test_lanes_are_as_many_as_fit():
     assert lanes[0] == 1 < lanes[1] < lanes[2] == grouping.MOST_LANES
 
 
+def test_what_good_mixing_takes_is_told():
+    def choose(budget):
+        return choose_grouping(
+            a_section_plan(), grids_of(64, 64), batch_size=4, ranks=1, threads=1, budget_nbytes=budget
+        )
+
+    needed = choose(800_000).well_mixed_nbytes
+    assert choose(needed).shape.lanes == grouping.MOST_LANES
+    assert choose(needed - 1).shape.lanes < grouping.MOST_LANES
+
+
 def test_ranks_share_what_has_to_be_held():
     def lane_nbytes(ranks):
         return choose_grouping(
