@@ -4,9 +4,9 @@ Two dimensions: windows of 256 x 256, half of it apart. Three: 128 x 128 x 128. 
 two workers. `DataLoader` over plain zarr and xbatcher read the same store; MosaicML streaming, webdataset and LitData
 are given the first windows of the order, cut out beforehand: each in its own format, uncompressed.
 
-Read: encoded bytes read in an epoch over those of the distinct chunks; planned: the same where a chunk that is needed again
-is never there any more, decoded bytes. Mixing: batch means of what drifts along the
-first dimension; their variance over that of a full shuffle, and the correlation of neighbouring ones, three epochs.
+Read: encoded bytes read in an epoch over those of the distinct chunks; planned: the same in decoded bytes where no
+chunk is there any more when another group needs it. Mixing: batch means of what drifts along the first dimension; their
+variance over that of a full shuffle, and the correlation of neighbouring ones, three epochs.
 """
 
 import json

@@ -2,8 +2,8 @@
 
 Memory is anonymous memory, less that of the same process before it reads, for a budget of 512 MiB (416 of decoded
 chunks, 96 of batches). The first batch is timed from the call that opens the dataset, in a process that has imported
-all. Busy is the share of the time that simulated steps take, each as long as one core takes to decode what a step reads
-on average.
+all. Busy is the share of the time that simulated steps take, each as long as one core takes to decode the chunks under
+the windows of a batch.
 """
 
 import json
@@ -21,18 +21,18 @@ TRACE, CHUNK = 16384, 512
 def main() -> None:
     call = parse_call(__doc__, sizes_gb=(15.0,), repeats=3)
     (nbytes,) = call.sizes
-    table = Table("figure", "value")
+    table = Table("what", "figure", "each run")
     with call.place(room_nbytes=nbytes) as place:
         traces = CHUNK * max(4, round(nbytes / (4 * TRACE * CHUNK)))
         name, catalog = prepare(place.scratch, shape=(traces, TRACE), chunk=(CHUNK, CHUNK), codec="lz4")
-        table.add_row("store, GiB", f"{_nbytes(place.scratch / f'{name}.zarr') / 2**30:.1f}")
-        for what in ("first_batch", "memory", "busy"):
-            for _ in range(call.repeats):
-                script = Path(__file__).with_name("loader_process.py")
-                command = [sys.executable, script, what, name, catalog.folder]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-                for figure, value in json.loads(done.stdout).items():
-                    table.add_row(figure, f"{value:.4g}")
+        table.add_row("store", "gib", f"{_nbytes(place.scratch / f'{name}.zarr') / 2**30:.1f}")
+        for part in ("first_batch", "memory", "busy_aligned", "busy_overlapping"):
+            script = Path(__file__).with_name("loader_process.py")
+            command = [sys.executable, script, part, name, catalog.folder]
+            runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(call.repeats)]
+            found = [json.loads(run.stdout) for run in runs]
+            for figure in found[0]:
+                table.add_row(part, figure, ", ".join(f"{each[figure]:.4g}" for each in found))
     CONSOLE.print(table)
 
 

@@ -1,8 +1,9 @@
 """One process that reads windows, so that its start and its memory are its own: prints what it found as JSON.
 
-python loader_process.py first_batch|memory|busy NAME CATALOG
+python loader_process.py PART NAME CATALOG
 """
 
+import itertools
 import json
 import sys
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.bench_loader import anonymous_nbytes
+from trainer.bench_loader import SimulatedAccelerator, anonymous_nbytes
 from trainer.config import FeedConfig
 from trainer.dataset import WindowDataset
 
@@ -20,7 +21,10 @@ IN_FLIGHT_NBYTES, RESIDENT_NBYTES = 96 * MIB, 416 * MIB
 """512 MiB together."""
 
 STEPS, SETTLED = 2000, 100
-BUSY_STEPS = 300
+BUSY_STEPS, DECODED_BATCHES = 300, 20
+
+HELD_CHUNKS = 80
+"""Places that are decoded into in turn: about what a feed holds; a single place would never leave the cache."""
 
 
 def first_batch(name: str, catalog: Path) -> dict[str, float]:
@@ -39,10 +43,9 @@ def first_batch(name: str, catalog: Path) -> dict[str, float]:
 
 
 def memory(name: str, catalog: Path) -> dict[str, float]:
-    """Windows of 256 x 256, half of it apart; anonymous memory at every step, and every 5 ms."""
-    dataset = _overlapping(
-        name, catalog, FeedConfig(in_flight_nbytes=IN_FLIGHT_NBYTES, resident_nbytes=RESIDENT_NBYTES)
-    )
+    """Windows of 512 x 512, half of it apart; anonymous memory at every step, and every 5 ms."""
+    budgets = FeedConfig(in_flight_nbytes=IN_FLIGHT_NBYTES, resident_nbytes=RESIDENT_NBYTES)
+    dataset = _open(name, catalog, window=512, stride=256, feed=budgets)
     without = anonymous_nbytes()
     at_step, peaks, ended = [], [0], threading.Event()
 
@@ -57,60 +60,79 @@ def memory(name: str, catalog: Path) -> dict[str, float]:
             at_step.append(anonymous_nbytes())
     ended.set()
     watcher.join()
-    later = np.array(at_step[SETTLED:]) - without
+    settled = (np.array(at_step[SETTLED:]) - without) / MIB
     return {
         "without_mib": without / MIB,
-        "peak_mib": (max(peaks[0], *at_step) - without) / MIB,
         "budget_mib": (IN_FLIGHT_NBYTES + RESIDENT_NBYTES) / MIB,
-        "at_step_100_mib": (at_step[SETTLED] - without) / MIB,
-        "last_hundred_mib": float(later[-SETTLED:].mean()) / MIB,
-        "most_later_mib": float(later.max()) / MIB,
+        "peak_mib": (max(peaks[0], *at_step) - without) / MIB,
+        "at_step_100_mib": settled[0],
+        "least_later_mib": settled.min(),
+        "most_later_mib": settled.max(),
         "lanes": dataset.grouping.shape.lanes,
         "steps": len(at_step),
     }
 
 
-def busy(name: str, catalog: Path) -> dict[str, float]:
-    """The same windows, and steps as long as one core takes to decode what an average step reads."""
-    dataset = _overlapping(name, catalog, FeedConfig())
-    _feed(dataset, range(BUSY_STEPS), step_s=0.0)  # checks checksums, and brings the chunks into the page cache
-    before = dataset.reader.boxes.counts.chunks
-    steps = range(BUSY_STEPS)
-    free_s = _feed(dataset, steps, step_s=0.0)
-    chunks = dataset.reader.boxes.counts.chunks - before
-    step_s = chunks * _decoding_s(dataset) / BUSY_STEPS
-    elapsed_s = _feed(dataset, steps, step_s=step_s)
-    return {"step_s": step_s, "free_step_s": free_s / (BUSY_STEPS - 1), "busy": step_s * (BUSY_STEPS - 1) / elapsed_s}
+def busy_aligned(name: str, catalog: Path) -> dict[str, float]:
+    """A window is a chunk."""
+    return _busy(_open(name, catalog, window=512, stride=512, feed=FeedConfig()))
 
 
-def _overlapping(name: str, catalog: Path, feed: FeedConfig) -> WindowDataset:
-    return WindowDataset(name, window={"trace": 256, "time": 256}, batch_size=16, feed=feed, catalog=catalog)
+def busy_overlapping(name: str, catalog: Path) -> dict[str, float]:
+    """Windows of 256 x 256, half of it apart."""
+    return _busy(_open(name, catalog, window=256, stride=128, feed=FeedConfig()))
+
+
+def _busy(dataset: WindowDataset) -> dict[str, float]:
+    step_s = _decoding_s(dataset)
+    free_s = _feed(dataset, range(BUSY_STEPS), step_s=0.0)
+    elapsed_s = _feed(dataset, range(BUSY_STEPS, 2 * BUSY_STEPS), step_s=step_s)
+    return {
+        "step_ms": 1000 * step_s,
+        "without_steps_ms": 1000 * free_s / (BUSY_STEPS - 1),
+        "busy": step_s * (BUSY_STEPS - 1) / elapsed_s,
+    }
+
+
+def _open(name: str, catalog: Path, *, window: int, stride: int, feed: FeedConfig) -> WindowDataset:
+    extents, strides = ({"trace": extent, "time": extent} for extent in (window, stride))
+    return WindowDataset(name, window=extents, stride=strides, batch_size=16, feed=feed, catalog=catalog)
 
 
 def _feed(dataset: WindowDataset, steps: range, *, step_s: float) -> float:
-    """Seconds from the first batch to the end."""
-    started = None
+    """Seconds from the first batch to the end of the last step."""
+    accelerator = SimulatedAccelerator(step_s)
     with dataset.feed(steps) as feed:
+        next(feed)
+        started = time.perf_counter()
         for _ in feed:
-            if started is None:
-                started = time.perf_counter()
-            else:
-                time.sleep(step_s)
-    return time.perf_counter() - started
+            accelerator.submit()
+        accelerator.finish()
+        return time.perf_counter() - started
 
 
 def _decoding_s(dataset: WindowDataset) -> float:
-    """Seconds that one core takes for a chunk."""
+    """Seconds that one core takes to decode the chunks under the windows of a batch, each of them once, into memory."""
     array = dataset.reader.boxes.arrays[0]
-    out, times = np.zeros(array.chunk, array.dtype), []
-    for chunk in list(np.ndindex(array.grid))[:400]:
-        encoded = array.reader.fetch(chunk)
+    places, times = itertools.cycle(np.zeros((HELD_CHUNKS, *array.chunk), array.dtype)), []
+    for step in range(DECODED_BATCHES):
+        firsts, ends = dataset.plan.ranges(dataset.order.batch(step)[1])
+        boxes = zip(firsts.tolist(), ends.tolist(), strict=True)
+        encoded = {chunk: array.reader.fetch(chunk) for first, end in boxes for _, chunk in array.chunks_of(first, end)}
         begun = time.thread_time()
-        array.reader.decode(chunk, encoded, out=out)
+        for chunk, content in encoded.items():
+            array.reader.decode(chunk, content, out=next(places))
         times.append(time.thread_time() - begun)
     return float(np.median(times))
 
 
+PARTS = {
+    "first_batch": first_batch,
+    "memory": memory,
+    "busy_aligned": busy_aligned,
+    "busy_overlapping": busy_overlapping,
+}
+
 if __name__ == "__main__":
     what, name, catalog = sys.argv[1:]
-    print(json.dumps({"first_batch": first_batch, "memory": memory, "busy": busy}[what](name, Path(catalog))))
+    print(json.dumps(PARTS[what](name, Path(catalog))))

@@ -204,7 +204,7 @@ class WindowMaker:
             for name, extents in self._extents.items()
         }
         like = reader.empty(window) | {LIVE: np.empty(0, dtype=np.bool_)}
-        self._dtypes = {name: torch.from_numpy(samples).dtype for name, samples in like.items()}
+        self._dtypes = {name: samples.dtype for name, samples in like.items()}
         self._memory = ReusedMemory()
 
     @property
@@ -214,11 +214,11 @@ class WindowMaker:
 
     def begin(self, windows: int) -> tuple[Windows, list[Samples]]:
         """A batch to be filled, and its arrays with the dimensions that are left out."""
-        batch = {
-            name: self._memory.tensor((windows, *shape), dtype=self._dtypes[name])
-            for name, shape in self._shapes.items()
-        }
-        return batch, [tensor.numpy().reshape(windows, *self._extents[name]) for name, tensor in batch.items()]
+        batch, arrays = {}, []
+        for name, shape in self._shapes.items():
+            batch[name], array = self._memory.tensor((windows, *shape), dtype=self._dtypes[name])
+            arrays.append(array.reshape(windows, *self._extents[name]))
+        return batch, arrays
 
     def fill(self, into: Sequence[Samples], *, window: int, epoch: int, request: Request, announced: bool) -> None:
         """Reads a window straight into its place."""

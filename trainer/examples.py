@@ -62,9 +62,9 @@ class ExampleMaker:
 
     def begin(self, windows: int) -> tuple[Batch, list[Samples]]:
         """A batch to be filled, in main memory, and the arrays of its parts."""
-        like = (torch.from_numpy(np.asarray(part)) for part in self._like)
-        batch = Batch(*(self._memory.tensor((windows, *part.shape), dtype=part.dtype) for part in like))
-        return batch, [part.numpy() for part in batch]
+        like = map(np.asarray, self._like)
+        parts = [self._memory.tensor((windows, *part.shape), dtype=part.dtype) for part in like]
+        return Batch(*(tensor for tensor, _ in parts)), [array for _, array in parts]
 
     def fill(self, into: Sequence[Samples], *, window: int, epoch: int, request: Request, announced: bool) -> None:
         """Reads a window and puts its example into its place.

@@ -1,5 +1,6 @@
 """Boxes out of real Zarr arrays, by each reader, whatever the codec, the budget, and what is wrong with the chunks."""
 
+import dataclasses
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -148,6 +149,21 @@ def checksums(array, url):
         if content is not None:
             expected[chunk], is_fill[chunk] = crc32c.crc32c(content), False
     return Expected(checksums=expected, is_fill=is_fill)
+
+
+@pytest.mark.parametrize("every_time", [True, False])
+def test_a_chunk_is_compared_with_its_checksum_once_or_every_time(make_array, every_time):
+    array, url, _ = make_array(codec="none", shards=CHUNK)
+    expected = dataclasses.replace(checksums(array, url), every_time=every_time)
+    reader, out = open_boxes(array, url, expected=expected).arrays[0].reader, np.empty(CHUNK, np.float32)
+    for chunk in np.ndindex(7, 8):
+        reader.fetch(chunk)
+    flip(f"{url}/c/0/0", 20)
+    if every_time:
+        with pytest.raises(ChunkFaultError, match="checksum"):
+            reader.fetch((0, 0))
+    else:
+        reader.decode((0, 0), reader.fetch((0, 0)), out=out)
 
 
 def flip(path, offset):

@@ -12,7 +12,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Endian, ShardingCodec, ZstdCodec
 from trainer.reads.objects import Bytes
 from trainer.zarr_array import ZarrArray, codecs_of
 
-Decompress = Callable[[Bytes, npt.NDArray[np.uint8]], Any]
+Decompress = Callable[[Bytes, npt.NDArray[Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,10 @@ class ChunkCodec:
         Raises:
             ValueError: If that is not what the codec makes of such a chunk. Codecs raise kinds of their own as well.
         """
-        into = out.reshape(-1).view(np.uint8)
         if self.decompress is None:
-            np.copyto(into, np.frombuffer(content, dtype=np.uint8))
+            np.copyto(out.reshape(-1).view(np.uint8), np.frombuffer(content, dtype=np.uint8))
         else:
-            self.decompress(content, into)
+            self.decompress(content, out)
 
 
 def chunk_codec(array: ZarrArray) -> ChunkCodec | None:

@@ -63,7 +63,7 @@ class ChunkPlaces:
         self._per_shard: Extents | None = None
         if array.shards is not None:
             self._per_shard = tuple(shard // chunk for shard, chunk in zip(array.shards, array.chunks, strict=True))
-        self._indices: dict[Extents, Index | None] = {}
+        self._shards: dict[Extents, tuple[str, Index | None]] = {}
 
     def find(self, chunk: Extents) -> Place | None:
         """Where a chunk lies; None where it is not stored.
@@ -74,15 +74,15 @@ class ChunkPlaces:
         """
         if self._per_shard is None:
             return Place(self._path(chunk))
-        shard = tuple(at // per_shard for at, per_shard in zip(chunk, self._per_shard, strict=True))
-        if shard not in self._indices:
-            self._indices[shard] = self._read_index(shard)
-        index = self._indices[shard]
+        shard, inside = zip(*map(divmod, chunk, self._per_shard), strict=True)
+        try:
+            path, index = self._shards[shard]
+        except KeyError:
+            path, index = self._shards[shard] = self._path(shard), self._read_index(shard)
         if index is None:
             return None
-        inside = tuple(at % per_shard for at, per_shard in zip(chunk, self._per_shard, strict=True))
         start, length = index[inside].tolist()
-        return None if start == NOT_STORED else Place(self._path(shard), start, length)
+        return None if start == NOT_STORED else Place(path, start, length)
 
     def _path(self, index: Extents) -> str:
         return f"{self._folder}/{self._encode_key(index)}"
