@@ -7,6 +7,7 @@ the windows of a batch.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,19 +17,27 @@ from prepared import prepare
 from rich.table import Table
 
 TRACE, CHUNK = 16384, 512
+CUBE = (64, 64, 128)
+"""The pipeline's default chunk, 2 MiB; windows are chunks."""
+
+SLICE_NBYTES, MOST_CUBES_NBYTES = 4 * 64 * 1024 * 1024, 4 * 10**9
 
 
 def main() -> None:
     call = parse_call(__doc__, sizes_gb=(15.0,), repeats=3)
     (nbytes,) = call.sizes
     table = Table("what", "figure", "each run")
-    with call.place(room_nbytes=nbytes) as place:
+    with call.place(room_nbytes=2 * nbytes) as place:
         traces = CHUNK * max(4, round(nbytes / (4 * TRACE * CHUNK)))
         name, catalog = prepare(place.scratch, shape=(traces, TRACE), chunk=(CHUNK, CHUNK), codec="lz4")
         table.add_row("store", "gib", f"{_nbytes(place.scratch / f'{name}.zarr') / 2**30:.1f}")
-        for part in ("first_batch", "memory", "busy_aligned", "busy_overlapping"):
+        cube = (CUBE[0] * max(2, round(min(nbytes, MOST_CUBES_NBYTES) / SLICE_NBYTES)), 16 * CUBE[1], 8 * CUBE[2])
+        aligned, _ = prepare(place.scratch, shape=cube, chunk=CUBE, codec="lz4")
+        names = {"first_batch": name, "memory": name, "busy_overlapping": name, "busy_aligned": aligned}
+        os.sync()
+        for part, of in names.items():
             script = Path(__file__).with_name("loader_process.py")
-            command = [sys.executable, script, part, name, catalog.folder]
+            command = [sys.executable, script, part, of, catalog.folder]
             runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(call.repeats)]
             found = [json.loads(run.stdout) for run in runs]
             for figure in found[0]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_catalog import Catalog
 from trainer.bench_loader import SimulatedAccelerator, anonymous_nbytes
 from trainer.config import FeedConfig
 from trainer.dataset import WindowDataset
@@ -21,7 +22,7 @@ IN_FLIGHT_NBYTES, RESIDENT_NBYTES = 96 * MIB, 416 * MIB
 """512 MiB together."""
 
 STEPS, SETTLED = 2000, 100
-BUSY_STEPS, DECODED_BATCHES = 300, 20
+MOST_STEPS, DECODED_BATCHES = 200, 20
 
 HELD_CHUNKS = 80
 """Places that are decoded into in turn: about what a feed holds; a single place would never leave the cache."""
@@ -75,7 +76,9 @@ def memory(name: str, catalog: Path) -> dict[str, float]:
 
 def busy_aligned(name: str, catalog: Path) -> dict[str, float]:
     """A window is a chunk."""
-    return _busy(_open(name, catalog, window=512, stride=512, feed=FeedConfig()))
+    variable = Catalog(catalog).open(name).variables["amplitude"]
+    window = dict(zip(variable.dims, variable.chunk_shape, strict=True))
+    return _busy(WindowDataset(name, window=window, stride=window, batch_size=8, catalog=catalog))
 
 
 def busy_overlapping(name: str, catalog: Path) -> dict[str, float]:
@@ -85,12 +88,14 @@ def busy_overlapping(name: str, catalog: Path) -> dict[str, float]:
 
 def _busy(dataset: WindowDataset) -> dict[str, float]:
     step_s = _decoding_s(dataset)
-    free_s = _feed(dataset, range(BUSY_STEPS), step_s=0.0)
-    elapsed_s = _feed(dataset, range(BUSY_STEPS, 2 * BUSY_STEPS), step_s=step_s)
+    third = min(MOST_STEPS, len(dataset) // 3)
+    free_s = _feed(dataset, range(third), step_s=0.0)
+    elapsed_s = _feed(dataset, range(third, 3 * third), step_s=step_s)
     return {
         "step_ms": 1000 * step_s,
-        "without_steps_ms": 1000 * free_s / (BUSY_STEPS - 1),
-        "busy": step_s * (BUSY_STEPS - 1) / elapsed_s,
+        "without_steps_ms": 1000 * free_s / (third - 1),
+        "busy": step_s * (2 * third - 1) / elapsed_s,
+        "steps": 2 * third - 1,
     }
 
 
