@@ -17,7 +17,7 @@ from rich.table import Table
 
 REQUIREMENTS = ("zarr==3.1.6", "zarrs==0.2.3", "tensorstore==0.1.86")
 OURS, THEIRS = ("mapped files", "byte ranges", "zarr"), ("zarrs", "tensorstore")
-CHUNKS = ((512, 512), (1024, 1024))
+CHUNKS = ((512, 512),)
 THREADS = (1, os.cpu_count() or 1)
 
 

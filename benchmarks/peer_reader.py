@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-CHUNKS = 1500
+CHUNKS = 600
 """As many as are timed; a tenth of them are read before."""
 
 Read = Callable[[tuple[int, ...]], object]
