@@ -1,5 +1,6 @@
 """Augmentation: training windows as they might have been recorded as well, drawn for each of them by itself."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -33,13 +34,12 @@ def augmented(
         normalisation: Of the amplitudes.
         generator: Of the window; what is drawn of it for one change does not depend on the others.
     """
-    flips = generator.random(len(dims)) < 0.5
-    turned = generator.random() < config.polarity
-    gain = 10 ** (generator.uniform(-1, 1) * config.gain_db / 20)
-    shift = int(generator.integers(-config.time_shift, config.time_shift, endpoint=True))
-    noise, dropped = generator.random(2) * (config.noise, config.drop_traces)
+    polarity, loudness, shift_by, noise_by, drop_by, *flips = generator.random(5 + len(dims))  # whatever is wanted
+    gain = 10 ** ((2 * loudness - 1) * config.gain_db / 20) * (-1 if polarity < config.polarity else 1)
+    shift = math.floor(shift_by * (2 * config.time_shift + 1)) - config.time_shift
+    keys = generator.random(window.live.shape[:-1])
 
-    flipped = {axis for axis, dim in enumerate(dims) if dim in config.flip and flips[axis]}
+    flipped = {axis for axis, dim in enumerate(dims) if dim in config.flip and flips[axis] < 0.5}
     last = len(dims) - 1
     own_axes: Axes = tuple(range(len(dims)))
     amplitude = _moved(window.amplitude, own_axes, flipped=flipped, shift=shift, last=last)
@@ -47,11 +47,11 @@ def augmented(
     label = window.label
     if label is not None:
         label = _moved(label, label_axes, flipped=flipped, shift=shift, last=last)
-    amplitude = amplitude * np.float32(-gain if turned else gain)
-    if noise:
-        amplitude += np.float32(noise) * generator.standard_normal(amplitude.shape, dtype=np.float32)
-    if dropped:
-        live = live & (generator.random(live.shape[:-1]) >= dropped)[..., None]
+    amplitude = amplitude * np.float32(gain)
+    if config.noise:
+        noise = generator.standard_normal(amplitude.shape, dtype=np.float32)
+        amplitude += np.float32(noise_by * config.noise) * noise
+    live = live & (keys >= drop_by * config.drop_traces)[..., None]
     amplitude[~live] = 0
     return replace(window, stored=normalisation.undo(amplitude), amplitude=amplitude, live=live, label=label)
 

@@ -149,7 +149,7 @@ def bench_loader(experiment: Experiment, *, ranks: Ranks, steps: int, step_s: fl
         step_s=step_s,
         busy=step_s * (steps - 1) / elapsed,
         first_batch_s=first_batch_s,
-        readers={name: boxes.arrays[part.number].about for name, part in readers[0].parts.items()},
+        readers=readers[0].about,
         lanes=order.lanes,
         groups=len(order.groups.lengths),
         resident_mib=boxes.shelf.peak_nbytes / MIB,

@@ -82,6 +82,11 @@ class WindowReader:
             grids.append(ChunkGrid(tuple(chunk), nbytes))
         return grids
 
+    @property
+    def about(self) -> dict[str, str]:
+        """How the chunks of each part are read: the reader that a self-test chose, the others, and their times."""
+        return {name: self.boxes.arrays[part.number].about for name, part in self.parts.items()}
+
     def requests(self, firsts: Indices, ends: Indices) -> "list[Request]":
         """What to read of some windows.
 

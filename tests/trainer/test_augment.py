@@ -124,8 +124,10 @@ def test_dropped_traces_count_as_not_recorded():
 
 def test_one_change_does_not_depend_on_another():
     for seed in range(10):
-        alone, both = change(seed, flip=("trace",)), change(seed, flip=("trace",), gain_db=3.0)
+        wanted = {"flip": ("trace",), "time_shift": 4, "drop_traces": 0.5}
+        alone, both = change(seed, **wanted), change(seed, **wanted, gain_db=3.0, noise=0.5, polarity=0.5)
         np.testing.assert_array_equal(alone.label, both.label)
+        np.testing.assert_array_equal(alone.live, both.live)
         before = a_window()
         change(seed, window=before, flip=DIMS, noise=1.0, drop_traces=0.5, time_shift=3)
         for part, kept in zip(parts(before), parts(a_window()), strict=True):

@@ -49,7 +49,7 @@ def test_the_fastest_is_taken_and_all_times_are_told(array):
     slow, fast, zarrs = Reader(seconds=0.02), Reader(seconds=0.005), Reader()
     choice = choose({"slow": slow, "fast": fast, "Zarr": zarrs}, trusted="Zarr", array=array, expected=Expected())
     assert choice.reader is fast
-    assert str(choice).startswith("fast 5.")
+    assert str(choice).startswith("fast, 5.")
     assert choice.chunk_s.keys() == {"slow", "fast", "Zarr"}
     assert len(fast.read) == 2
 
@@ -93,11 +93,7 @@ def test_chunks_of_the_fill_value_are_not_tried(array):
 
 def test_what_is_opened_says_who_reads(array, tmp_path):
     about = open_chunks(array, url=str(tmp_path / "a"), expected=Expected()).about
-    assert {part.rpartition(" ")[0].rpartition(" ")[0] for part in about.split(", ")} == {
-        "mapped files",
-        "byte ranges",
-        "Zarr",
-    }
+    assert all(name in about for name in ("mapped files", "byte ranges", "Zarr", "ms a chunk ("))
 
 
 @pytest.mark.parametrize("keep_cached", [True, False])

@@ -37,8 +37,10 @@ class Choice:
     chunk_s: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        times = sorted(self.chunk_s.items(), key=lambda each: each[0] != self.name)
-        return ", ".join(f"{name} {1000 * seconds:.2f} ms" for name, seconds in times) or self.name
+        if not self.chunk_s:
+            return self.name
+        others = (f"{name} {1000 * seconds:.2f}" for name, seconds in self.chunk_s.items() if name != self.name)
+        return f"{self.name}, {1000 * self.chunk_s[self.name]:.2f} ms a chunk ({', '.join(others)})"
 
 
 def choose(candidates: Mapping[str, ChunkReader], *, trusted: str, array: ZarrArray, expected: Expected) -> Choice:
