@@ -32,28 +32,43 @@ def open_storage(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     return filesystem, path
 
 
+class DefiniteError(OSError):
+    """Asking again would not help."""
+
+
+DEFINITE = (
+    DefiniteError,
+    FileNotFoundError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+    MemoryError,
+    AttributeError,
+    NameError,
+    TypeError,
+)
+
+
 def patiently(read: Callable[[], T]) -> T:
     """What a read returns; storage that fails now and then is asked again, after longer and longer pauses.
 
     Raises:
-        FileNotFoundError: At once.
-        PermissionError: At once.
+        FileNotFoundError: At once, as all of `DEFINITE`.
         OSError: Whatever else the last attempt raised. Libraries for object stores raise exceptions of their own kinds.
     """
-    for pause_s in (*PAUSES_S, None):
+    for pause_s in PAUSES_S:
         try:
             return read()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, DefiniteError):
+        except DEFINITE:
             raise
-        except Exception as error:
-            if pause_s is None:
-                raise OSError(f"{type(error).__name__}: {error}") from error
+        except Exception:
             time.sleep(pause_s)
-    raise AssertionError("the last attempt returns or raises")
-
-
-class DefiniteError(OSError):
-    """Asking again would not help."""
+    try:
+        return read()
+    except DEFINITE:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def is_local(filesystem: fsspec.AbstractFileSystem) -> bool:

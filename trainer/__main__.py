@@ -105,7 +105,7 @@ def predict(
     catalog: CatalogOption = None,
 ) -> None:
     """Writes what a trained network says into a derived group of the dataset."""
-    experiment = open_run(run, catalog=Catalog(catalog), dataset=dataset)
+    experiment = open_run(run, catalog=Catalog(catalog), dataset=dataset, alone=True)
     prediction = Prediction(
         experiment=experiment,
         derived_id=derived_id or run.resolve().name,

@@ -58,7 +58,7 @@ def augmented(
 
 def _moved(samples: npt.NDArray[Any], axes: Axes, *, flipped: set[int], shift: int, last: int) -> npt.NDArray[Any]:
     """Samples turned around along some axes, and shifted along the last one; zeros come in."""
-    turned = np.flip(samples, tuple(at for at, axis in enumerate(axes) if axis in flipped))
+    turned = np.ascontiguousarray(np.flip(samples, tuple(at for at, axis in enumerate(axes) if axis in flipped)))
     if not shift or last not in axes:
         return turned
     along = np.moveaxis(turned, axes.index(last), -1)
@@ -66,4 +66,4 @@ def _moved(samples: npt.NDArray[Any], axes: Axes, *, flipped: set[int], shift: i
     kept = along.shape[-1] - abs(shift)
     if kept > 0:
         moved[..., max(shift, 0) : max(shift, 0) + kept] = along[..., max(-shift, 0) : max(-shift, 0) + kept]
-    return np.moveaxis(moved, -1, axes.index(last))
+    return np.ascontiguousarray(np.moveaxis(moved, -1, axes.index(last)))

@@ -78,7 +78,7 @@ class LoaderReport:
 
     Attributes:
         steps: Batches fed.
-        windows: Windows in them.
+        windows: In them, the first batch aside.
         windows_per_s: Over the whole run, the first batch aside.
         input_mb_per_s: Samples of the input in them, MB/s as stored.
         amplification: Encoded bytes read over those of the distinct chunks that were touched.

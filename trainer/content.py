@@ -7,7 +7,7 @@ window's shares are exact where it consists of whole chunks, and estimates elsew
 import numpy as np
 import numpy.typing as npt
 
-from data_catalog import InputError, Variable, layout
+from data_catalog import InputError, Variable
 from trainer.config import SelectionConfig
 from trainer.store import Dataset, StoredVariable
 from trainer.windows import BoxWindows, Extents, WindowPlan
@@ -60,8 +60,7 @@ def _class_shares(plan: WindowPlan, name: str, *, dataset: Dataset, label: Store
         known = ", ".join(label.variable.flag_meanings)
         raise InputError(f"config.select: {name!r} is no class of label {label.name!r}, which has {known}.")
     value = label.variable.flag_values[label.variable.flag_meanings.index(name)]
-    counts = dataset.manifest(label, layout.CLASS_COUNTS)[..., value].astype(np.float64)
-    return _shares(plan, counts, variable=label.variable)
+    return _shares(plan, dataset.class_counts(label, value).astype(np.float64), variable=label.variable)
 
 
 def _shares(plan: WindowPlan, counts: Density, *, variable: Variable) -> Density:

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
-import numpy as np
-
-from data_catalog import InputError, layout
+from data_catalog import InputError, Role
 from trainer.config import Config, SelectionConfig
 from trainer.content import select_windows
 from trainer.normalise import Normalisation, chunks_of
@@ -58,16 +56,15 @@ class DataSource:
         """Samples of each class of the label in a split, in the order of ``flag_values``, counted chunk by chunk.
 
         Those of chunks that lie wholly in the split, or, where there are none, of those that touch it; None where there
-        is no class label, or nobody has counted.
+        is no class label.
         """
         label = self.label
-        if label is None or label.variable.flag_values is None or label.variable.flag_meanings is None:
+        if label is None or label.variable.role is not Role.CLASS_LABEL:
             return None
         boxes = self.dataset.split(split, dims=label.variable.dims)
         chosen = chunks_of(boxes, shape=label.variable.shape, chunk=label.variable.chunk_shape)
-        counts = self.dataset.manifest(label, layout.CLASS_COUNTS)[chosen].sum(axis=0, dtype=np.int64)
-        values = label.variable.flag_values
-        return {name: int(counts[value]) for name, value in zip(label.variable.flag_meanings, values, strict=True)}
+        classes = zip(label.variable.flag_meanings or (), label.variable.flag_values or (), strict=True)
+        return {name: int(self.dataset.class_counts(label, value)[chosen].sum()) for name, value in classes}
 
     def windows_side_by_side(self, split: str, *, window: Mapping[str, int], edges: Edges) -> WindowPlan:
         """Windows that meet, to be scored; the last of a row overlaps where the split does not divide.

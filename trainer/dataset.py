@@ -32,7 +32,7 @@ from trainer.store import Dataset
 from trainer.window_reader import INPUT, LIVE, Request, Samples, WindowReader, open_readers
 from trainer.windows import Edges, Extents
 
-STATE_VERSION = 1
+STATE_VERSION, TRAIN = 1, "train"
 
 NO_WORKERS = (
     "WindowDataset reads by threads of its own: give it to a DataLoader with num_workers=0 and batch_size=None, or to "
@@ -47,8 +47,8 @@ class WindowDataset(IterableDataset[Windows]):
 
     A batch is a dictionary of tensors in main memory:
 
-    - ``input``, (N, X) float32 (as stored with ``normalise=False``): normalised by the training split, 0 where no trace
-      was recorded, or where samples are NaN or infinite;
+    - ``input``, (N, X) as stored, or normalised by the split ``train`` (where there is none, by the one that is read),
+      and 0 where no trace was recorded, or where samples are NaN or infinite;
     - ``live``, (N, T) bool: which traces were recorded; T is X without the sample axis;
     - ``label``, as stored, where a label was named: on X, or whole along dimensions that the input has not;
     - ``window``, (N,) int64: numbers of windows in the plan; -1 for a place that is empty, all of whose samples are 0.
@@ -107,11 +107,12 @@ class WindowDataset(IterableDataset[Windows]):
         dataset = Dataset(name, catalog=Catalog(catalog))
         stored = dataset.input_variable(variable)
         dims = stored.variable.dims
+        learned_from = TRAIN if TRAIN in dataset.entry.splits else split
         source = DataSource(
             dataset,
             stored,
             label=None if label is None else dataset.variable(label),
-            normalisation=normalisation_from_manifest(dataset, stored, boxes=dataset.split(split, dims=dims)),
+            normalisation=normalisation_from_manifest(dataset, stored, boxes=dataset.split(learned_from, dims=dims)),
         )
         plan = source.windows_to_learn_from(
             split, window=window, stride=stride or {}, edges=Edges(edges), select=select

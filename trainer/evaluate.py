@@ -8,7 +8,7 @@ from trainer.scoring import score_split
 
 
 def evaluate(experiment: Experiment, *, split: str | None, ranks: Ranks) -> dict[str, float]:
-    """Scores a split of the run's dataset.
+    """Scores a split of the run's datasets, all of them together.
 
     Args:
         experiment: A run, opened.

@@ -6,6 +6,7 @@ from threading import local
 import numpy as np
 import torch
 
+from data_catalog import InputError
 from trainer.augment import augmented
 from trainer.config import AugmentConfig
 from trainer.memory import ReusedMemory
@@ -25,7 +26,7 @@ class ExampleMaker:
 
     def __init__(
         self,
-        like: WindowReader,
+        readers: Sequence[WindowReader],
         task: Task,
         *,
         dims: tuple[str, ...],
@@ -37,13 +38,16 @@ class ExampleMaker:
         """Asks the task what an example looks like.
 
         Args:
-            like: Reads windows like those that will come.
+            readers: Read the windows that will come, one for each dataset.
             task: Turns them into examples.
             dims: All dimensions of the input.
             window: Extents of a window by dimension; the network does not see those that are not named.
             seed: Of the run.
             device: Where batches go.
             augment: How windows are varied; not at all by default.
+
+        Raises:
+            InputError: If examples of different datasets would not go into one batch.
         """
         self.task = task
         self._window, self._seed, self._augment = tuple(window.get(dim, 1) for dim in dims), seed, augment
@@ -51,9 +55,14 @@ class ExampleMaker:
         self._unseen = tuple(axis for axis, dim in enumerate(dims) if dim not in window)
         self._memory = ReusedMemory(pinned=device.type == "cuda")
         self._scratch = local()
-        nothing = {name: np.zeros_like(samples) for name, samples in like.empty(self._window).items()}
-        at_origin = like.requests(np.zeros((1, len(dims)), dtype=np.int64), np.array([self._window]))[0]
-        self._like = self._example(nothing, window=0, epoch=0, request=at_origin)
+        self._like, *others = map(self._example_of_nothing, readers)
+        for other in others:
+            for one, another in zip(self._like, other, strict=True):
+                if one.shape != another.shape or one.dtype != another.dtype:
+                    raise InputError(
+                        f"config.more_datasets: examples of the main dataset have {one.shape} {one.dtype}, those of "
+                        f"another one {another.shape} {another.dtype}; they cannot go into one batch."
+                    )
 
     @property
     def window_nbytes(self) -> int:
@@ -62,8 +71,7 @@ class ExampleMaker:
 
     def begin(self, windows: int) -> tuple[Batch, list[Samples]]:
         """A batch to be filled, in main memory, and the arrays of its parts."""
-        like = map(np.asarray, self._like)
-        parts = [self._memory.tensor((windows, *part.shape), dtype=part.dtype) for part in like]
+        parts = [self._memory.tensor((windows, *part.shape), dtype=part.dtype) for part in self._like]
         return Batch(*(tensor for tensor, _ in parts)), [array for _, array in parts]
 
     def fill(self, into: Sequence[Samples], *, window: int, epoch: int, request: Request, announced: bool) -> None:
@@ -77,6 +85,11 @@ class ExampleMaker:
         example = self._example(samples, window=window, epoch=epoch, request=request)
         for array, part in zip(into, example, strict=True):
             np.copyto(array, part)
+
+    def _example_of_nothing(self, reader: WindowReader) -> Example:
+        samples = {name: np.zeros_like(part) for name, part in reader.empty(self._window).items()}
+        (at_origin,) = reader.requests(np.zeros((1, len(self._window)), dtype=np.int64), np.array([self._window]))
+        return self._example(samples, window=0, epoch=0, request=at_origin)
 
     def _own_samples(self, reader: WindowReader) -> dict[str, Samples]:
         """Memory of this thread for a window's samples."""

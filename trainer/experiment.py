@@ -139,7 +139,7 @@ class Experiment:
     ) -> Batches[Batch]:
         config = self.config
         maker = ExampleMaker(
-            readers[0],
+            readers,
             self.task,
             dims=self.main.stored.variable.dims,
             window=config.window,
@@ -174,7 +174,7 @@ def prepare(config: Config, *, catalog: Catalog, learned: Learned | None = None)
         _open_source(config, each, catalog=catalog, learned=learned) for each in (config.dataset, *config.more_datasets)
     )
     for other in data[1:]:
-        _check_alike(data[0], other)
+        _check_alike(data[0], other, labels=learned is None)
     if learned is None:
         for source in data:
             check_guards(source, config=config)
@@ -208,7 +208,7 @@ def _make_task(config: Config, data: tuple[DataSource, ...], *, learned: Learned
         normalisation=main.normalisation,
         seed=config.seed,
         label_name=config.dataset.label,
-        class_counts=None if learned else _class_counts(config, data),
+        count_classes=lambda: None if learned else _class_counts(config, data),
         label=learned.label if learned else of_main,
     )
     kind = resolve(config.task, own=TASKS, place="task")
@@ -234,6 +234,11 @@ def _check_dims(config: Config, *, stored: StoredVariable) -> None:
             raise InputError(
                 f"config.{place}: {', '.join(unknown)} is no dimension of {stored.name!r}, which has {', '.join(dims)}."
             )
+    if dims[-1] not in config.window and (config.augment.time_shift or config.augment.drop_traces):
+        raise InputError(
+            f"config.augment: time_shift and drop_traces need windows along {dims[-1]}, config.window has "
+            f"{', '.join(config.window)}."
+        )
     if len(config.window) not in (2, 3):
         raise InputError(
             f"config.window names {len(config.window)} dimensions, networks here have 2 or 3: choose from "
@@ -241,13 +246,15 @@ def _check_dims(config: Config, *, stored: StoredVariable) -> None:
         )
 
 
-def _check_alike(main: DataSource, other: DataSource) -> None:
-    """Windows of all datasets go into the same batches."""
-    for what, one, another in (
+def _check_alike(main: DataSource, other: DataSource, *, labels: bool) -> None:
+    """Windows of all datasets go into the same batches; a trained network may do without their labels."""
+    facts: list[tuple[str, object, object]] = [
         ("dimensions", main.stored.variable.dims, other.stored.variable.dims),
-        ("a label's dimensions", _label_dims(main), _label_dims(other)),
-        ("classes", _classes(main), _classes(other)),
-    ):
+    ]
+    if labels or (main.label and other.label):
+        facts.append(("a label's dimensions", _label_dims(main), _label_dims(other)))
+        facts.append(("classes", _classes(main), _classes(other)))
+    for what, one, another in facts:
         if one != another:
             raise InputError(
                 f"config.more_datasets: {other.dataset.entry.name!r} has {what} {another}, the main dataset "

@@ -11,6 +11,7 @@ from data_catalog import InputError
 from trainer.config import FaultConfig
 from trainer.randomness import Purpose, stream
 from trainer.reads.faults import ChunkFaultError
+from trainer.windows import Indices
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +69,8 @@ class FaultPolicy:
                 with open(self._record, "a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
 
-    def substitutes(self, window: int, *, epoch: int, windows: int) -> Iterator[int]:
+    def substitutes(self, window: int, *, epoch: int, of: Indices) -> Iterator[int]:
         """Windows to try in place of one; the same ones whatever the rank."""
         if self._config.policy == "substitute":
             generator = stream(self._seed, epoch, window, purpose=Purpose.SUBSTITUTES)
-            yield from generator.integers(windows, size=MOST_SUBSTITUTES).tolist()
+            yield from generator.choice(of, size=MOST_SUBSTITUTES).tolist()

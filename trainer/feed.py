@@ -128,8 +128,7 @@ class Feed(Generic[BatchT]):
         """
         self.wait_s = 0.0
         self._maker, self._sources, self._order, self._faults, self._audit = maker, sources, order, faults, audit
-        self._is_single = order.groups.are_single
-        self._announces = not self._is_single  # chunks for a single window are kept for nobody
+        self._announces = not order.groups.are_single  # chunks for a single window are kept for nobody
         self._slots = np.array(slots_of_rank(order.batch_size, rank=ranks.rank, world_size=ranks.world_size))
         self._stretches: dict[int, tuple[int, int, Indices]] = {}
         self._room = Semaphore(look_ahead)
@@ -197,17 +196,17 @@ class Feed(Generic[BatchT]):
     def _begin(self, number: int) -> None:
         epoch, place = divmod(number, self._order.steps_per_epoch)
         windows = self._windows(place, epoch=epoch)
-        step = _Step(number, epoch, windows, *self._maker.begin(len(windows)), left=len(windows))
-        self._ready.put(step)
         taken = np.flatnonzero(windows != PADDING)
         requests = dict(zip(taken.tolist(), self._sources.requests(windows[taken]), strict=True))
+        step = _Step(number, epoch, windows, *self._maker.begin(len(windows)), left=len(windows))
+        self._ready.put(step)  # nothing fails behind it: whoever has it waits for all of its windows
         for at, window in enumerate(windows.tolist()):
             self._jobs.put(_Job(step, at, window, requests.get(at)))
 
     def _windows(self, place: int, *, epoch: int) -> Indices:
         """The windows of this rank's slots; announces the stretches that begin with them."""
         lanes, places = (each[self._slots] for each in self._order.turns(place, epoch=epoch))
-        if self._is_single:
+        if not self._announces:
             return self._order.single(lanes, places, epoch=epoch)
         windows = np.full(len(self._slots), PADDING)
         for at, (lane, of_lane) in enumerate(zip(lanes.tolist(), places.tolist(), strict=True)):
@@ -235,7 +234,7 @@ class Feed(Generic[BatchT]):
         if request is not None:
             if self._fill(step, place, window=window, request=request, announced=self._announces):
                 return
-            for other in self._faults.substitutes(window, epoch=step.epoch, windows=len(self._sources)):
+            for other in self._faults.substitutes(window, epoch=step.epoch, of=self._order.groups.taken):
                 request = self._sources.requests(np.array([other]))[0]
                 if self._fill(step, place, window=other, request=request, announced=False):
                     step.windows[place] = other

@@ -71,7 +71,7 @@ class Block(BaseModel):
 
 
 class GroupShape(BaseModel):
-    """The choice that an order depends on; a run keeps it, and goes on with it whatever its budget is then.
+    """The choice that an order depends on; a run keeps it, and goes on with it on any budget that has room for it.
 
     Attributes:
         lanes: Lanes of a slot.
@@ -126,9 +126,9 @@ def choose_grouping(
     Raises:
         InputError: With the bytes needed, where not even the smallest blocks fit.
     """
+    if shape and lanes not in (None, shape.lanes):
+        raise InputError(f"config.order.lanes is {lanes}, and the run began with {shape.lanes}: set it back.")
     kept = shape.blocks if shape else [None] * len(parts)
-    if len(kept) != len(parts):
-        raise InputError(f"the run has read {len(kept)} datasets so far, and shall read {len(parts)}: set them back.")
     candidates = [list(_candidates(part.plan, part.grids, block)) for part, block in zip(parts, kept, strict=True)]
     decoding_nbytes = threads * max(grid.nbytes for part in parts for grid in part.grids)
     slots = math.ceil(batch_size / ranks)
@@ -150,7 +150,8 @@ def choose_grouping(
         needed = least_nbytes(numbers[-1])
         raise InputError(
             f"config.feed.resident_nbytes is {budget_nbytes}, and the chunks that {slots} windows of a batch need at "
-            f"once can take {needed} bytes: allow at least that, or choose a smaller batch_size or smaller windows."
+            f"once can take {needed} bytes: allow at least that, or choose a smaller batch_size or smaller windows, or "
+            "more processes by config.order.ranks."
         )
     few = [grouping for grouping in found if grouping.amplification <= FEW_READS]
     return few[0] if few else min(found, key=lambda grouping: grouping.amplification)

@@ -132,6 +132,11 @@ class JoinedGroups:
         plans = (part.plan for part in self.parts)
         return np.concatenate([np.ones(len(p), np.int64) if p.repeats is None else p.repeats for p in plans])
 
+    @cached_property
+    def taken(self) -> Indices:
+        """The windows that an epoch takes at all."""
+        return np.flatnonzero(self.times)
+
     @property
     def text(self) -> str:
         """All that the groups follow from."""

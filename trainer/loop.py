@@ -127,9 +127,9 @@ class Training:
     def _begin_log(self) -> RunLog:
         config = self.experiment.config
         write_config(config.out / "config.yaml", config=config)
-        for source in self.training.sources.each:
+        for data, source in zip(self.experiment.data, self.training.sources.each, strict=True):
             for part, about in source.reader.about.items():
-                print(f"{part}: {about}")
+                print(f"{data.dataset.entry.name}, {part}: {about}")
         return RunLog(config.out, first_step=self.first_step, steps=self.steps)
 
 

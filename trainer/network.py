@@ -37,8 +37,8 @@ def make_network(config: Config, *, task: Task) -> nn.Module:
         model = kind(dims=len(config.window), in_channels=task.in_channels, out_channels=task.out_channels, **settings)
     if not isinstance(model, nn.Module):
         raise InputError(f"config.model.name: {config.model.name!r} is no torch.nn.Module.")
-    _check_output(model, config=config, task=task)
     _check_window_sizes(config.window, model=model)
+    _check_output(model, config=config, task=task)
     return model
 
 

@@ -27,13 +27,14 @@ def make_run_folder(folder: Path) -> None:
         ) from None
 
 
-def open_run(folder: Path, *, catalog: Catalog, dataset: str | None = None) -> Experiment:
+def open_run(folder: Path, *, catalog: Catalog, dataset: str | None = None, alone: bool = False) -> Experiment:
     """The experiment of a run, with the weights and the normalisation of its best checkpoint.
 
     Args:
         folder: What `fit` has written.
         catalog: Where to look for the dataset.
         dataset: Another dataset than the run was trained on.
+        alone: Whether to open one dataset only, the main one by default.
 
     Raises:
         InputError: If the folder holds no run, or its network does not suit the dataset.
@@ -45,7 +46,11 @@ def open_run(folder: Path, *, catalog: Catalog, dataset: str | None = None) -> E
     state = read_state(checkpoint)
     label = None if state.label is None else Variable.model_validate(state.label)
     learned = Learned({name: Normalisation(**each) for name, each in state.normalisations.items()}, label=label)
-    experiment = prepare(_elsewhere(config, dataset=dataset), catalog=catalog, learned=learned)
+    experiment = prepare(
+        _elsewhere(config, dataset=dataset or (config.dataset.name if alone else None)),
+        catalog=catalog,
+        learned=learned,
+    )
     load_model(checkpoint, model=experiment.model)
     return replace(experiment, state=state)
 

@@ -115,6 +115,10 @@ class Dataset:
         """One statistic of each inner chunk of a variable."""
         return np.asarray(self._open(_manifest_path(stored, statistic))[...])
 
+    def class_counts(self, label: StoredVariable, value: int) -> npt.NDArray[np.int64]:
+        """Samples of each inner chunk of a class label that have a value."""
+        return np.asarray(self._open(_manifest_path(label, layout.CLASS_COUNTS))[..., value])
+
     def expected_chunks(self, stored: StoredVariable, *, every_time: bool) -> Expected:
         """What the manifest says of a variable's chunks as they are stored, where it does.
 

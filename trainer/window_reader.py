@@ -126,7 +126,7 @@ class WindowReader:
         return self.window(samples, ranges=request.ranges)
 
     def window(self, samples: Mapping[str, Samples], *, ranges: "PartRanges") -> Window:
-        """What a task sees of samples as they were read: all arrays but ``stored`` are its own."""
+        """What a task sees of samples as they were read: ``amplitude`` and ``live`` are its own."""
         stored = samples[INPUT].astype(np.float32, copy=False)
         first, end = ranges[INPUT]
         live = np.zeros(stored.shape, dtype=np.bool_)

@@ -131,6 +131,16 @@ def test_a_box_of_one_chunk_is_decoded_into_its_place(make_array):
     assert reader.shelf.peak_nbytes == 0
 
 
+@pytest.mark.parametrize("codec", ["none", "lz4", "zstd"])
+def test_a_whole_chunk_goes_into_a_part_of_a_larger_window(make_array, codec):
+    array, url, samples = make_array(codec=codec)
+    reader, out = open_boxes(array, url), np.zeros((12, 11), np.float32)
+    reader.copy(0, [8, 16], [16, 24], out=out[:8, :8], announced=False)
+    np.testing.assert_array_equal(out[:8, :8], samples[8:16, 16:24])
+    assert not out[8:].any()
+    assert not out[:, 8:].any()
+
+
 def test_encoded_bytes_are_those_of_the_chunks_that_were_touched(make_array):
     array, url, _ = make_array(codec="none")
     reader = open_boxes(array, url)

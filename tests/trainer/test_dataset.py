@@ -86,6 +86,11 @@ def test_inputs_and_labels_may_share_the_examples_alone(stores):
     assert sorted(seen) == list(range(19))
 
 
+def test_splits_are_normalised_alike(open_windows):
+    normalisations = {open_windows(split=split).reader.normalisation for split in ("train", "validation")}
+    assert len(normalisations) == 1
+
+
 @pytest.mark.parametrize("edges", ["shift", "pad"])
 def test_inputs_are_normalised_and_0_where_nothing_was_recorded(open_windows, arrays, edges):
     dataset = open_windows(window={"crossline": 20, "time": 24}, edges=edges, shuffle=False)

@@ -127,7 +127,7 @@ def test_weights_must_match_the_classes():
 
 def test_balanced_classes_weigh_alike_in_total():
     counts = {"rock": 900, "salt": 100, "mud": 0}
-    task = Segmentation(task_data(class_counts=counts), class_weights="balanced")
+    task = Segmentation(task_data(count_classes=lambda: counts), class_weights="balanced")
     weights = task._class_weights.tolist()
     assert weights[0] * 900 == pytest.approx(weights[1] * 100) == pytest.approx(1000 / 3)
     assert Segmentation(task_data(), class_weights="balanced")._class_weights.tolist() == [1, 1, 1], (

@@ -81,6 +81,8 @@ def test_trained_scored_audited_and_predicted(surveys, call, write_recipe, tmp_p
     for name in ("salt", "loud"):
         assert call("predict", tmp_path / "run", "--dataset", name) == 0
         assert "run" in surveys.catalog.open(name).derived
+    (surveys.catalog.folder / "loud.json").unlink()
+    assert call("predict", tmp_path / "run", "--id", "alone") == 0, "it reads one dataset"
 
 
 def test_a_survey_that_was_not_trained_on_is_normalised_by_itself(surveys, call, write_recipe, tmp_path, monkeypatch):
@@ -118,5 +120,7 @@ def test_a_run_goes_on_with_the_groups_that_it_began_with(stores, salt_stack, ca
     assert call("fit", write_recipe(**small), *large, "--resume") == 0
     assert read_state(last_checkpoint(tmp_path / "run/checkpoints")).grouping == shape
     capsys.readouterr()
+    assert call("fit", write_recipe(**small), "--resume", "--set", f"order.lanes={shape['lanes'] + 1}") == 2
+    assert f"the run began with {shape['lanes']}" in capsys.readouterr().err
     assert call("fit", write_recipe(**small), "--resume", "--set", "feed.resident_nbytes=9000", "--set", "steps=9") == 2
     assert "allow at least that" in capsys.readouterr().err

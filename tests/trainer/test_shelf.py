@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from data_catalog import InputError
 from trainer.reads.shelf import ChunkShelf
 
 
@@ -156,3 +157,8 @@ def test_chunks_of_mapped_files_take_no_memory_and_are_forgotten(announced):
         shelf.let_go(1)
         shelf.end_use(1)
     assert shelf.hold(1) is None
+
+
+def test_a_chunk_that_never_has_room_is_refused():
+    with pytest.raises(InputError, match="a chunk alone takes 300 bytes"):
+        ChunkShelf(budget_nbytes=200).room(300)

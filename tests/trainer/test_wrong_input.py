@@ -30,6 +30,11 @@ CASES = {
     "no module": ({"task": {"name": ":X"}}, "config.task.name: ':X' is none of reconstruction, segmentation, nor"),
     "no class": ({"model": {"name": "a:"}}, "config.model.name: 'a:' is none of unet, nor does it read"),
     "relative module": ({"model": {"name": ".a:X"}}, "config.model.name: '.a:X' is none of unet, nor does it read"),
+    "shifts along what is not time": (
+        {"window": {"inline": 1, "crossline": 16}, "augment": {"time_shift": 2}},
+        "config.augment: time_shift and drop_traces need windows along time",
+    ),
+    "flips outside the window": ({"augment": {"flip": ["inline"]}}, "augment.flip names inline, window only crossline"),
     "batch larger than the split": ({"batch_size": 100_000}, "config.batch_size is 100000, and split 'train' holds"),
     "model without arguments": ({"model": {"name": "foreign_nets:NoArguments"}}, "does not take dims, in_channels"),
     "model that shrinks": ({"model": {"name": "foreign_nets:Shrinks"}}, "makes [1, 2, 14, 14] of [1, 1, 16, 16]"),

@@ -142,7 +142,8 @@ class BoxReader:
         try:
             for chunk_number, chunk in chunks:
                 key = first_key + chunk_number
-                if len(chunks) == 1 and out.shape == array.chunk and self.shelf.uses(key) <= announced:
+                is_whole = len(chunks) == 1 and out.shape == array.chunk and out.flags.c_contiguous
+                if is_whole and self.shelf.uses(key) <= announced:
                     self._copy_whole(array, key, chunk, out=out)
                 else:
                     self._copy_part(array, key, chunk, first=first, end=end, out=out)

@@ -35,6 +35,7 @@ class ChunkCodec:
         Raises:
             ValueError: If that is not what the codec makes of such a chunk. Codecs raise kinds of their own as well.
         """
+        assert out.flags.c_contiguous, "a view of a larger array would not be filled"
         if self.decompress is None:
             np.copyto(out.reshape(-1).view(np.uint8), np.frombuffer(content, dtype=np.uint8))
         else:

@@ -52,8 +52,9 @@ class CachedObjects:
         kept = self._folder / name[:2] / name
         with suppress(OSError):
             content = kept.read_bytes()
-            os.utime(kept)  # used now: others go first
-            return content
+            if length is None or len(content) == length:  # else the machine went down while it was written
+                os.utime(kept)  # used now: others go first
+                return content
         content = bytes(self._objects.read(path, start=start, length=length))
         with suppress(OSError):  # a full disk is no reason to stop reading
             self._keep(kept, content)

@@ -11,8 +11,8 @@ from data_catalog.storage import DefiniteError, patiently
 
 Bytes = bytes | memoryview
 
-MOST_MAPPINGS = 4096
-"""Files mapped at the same time; the system allows 65530 mappings a process."""
+MOST_MAPPINGS = 1024
+"""Files of an array that are mapped at the same time; the system allows 65530 mappings a process."""
 
 
 class ShortObjectError(DefiniteError):
@@ -89,9 +89,11 @@ class PlainFiles:
             if not 0 <= first <= end <= size:
                 raise ShortObjectError(f"{path} has {size} bytes")
             content = os.pread(file.fileno(), end - first, first)
-            if len(content) < end - first:  # more than 2 GiB at once, or cut short meanwhile
-                raise ShortObjectError(f"{path} gave {len(content)} bytes of {end - first}")
-            if not self._keep_cached:
+            while len(content) < end - first:
+                if not (more := os.pread(file.fileno(), end - first - len(content), first + len(content))):
+                    raise ShortObjectError(f"{path} gave {len(content)} bytes of {end - first}")
+                content += more
+            if not self._keep_cached and hasattr(os, "posix_fadvise"):
                 os.posix_fadvise(file.fileno(), first, end - first, os.POSIX_FADV_DONTNEED)
         return content
 

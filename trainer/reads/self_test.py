@@ -1,6 +1,7 @@
 """Which of several readers serves an array: each reads a few of its chunks, all must agree, the fastest is taken."""
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,13 +55,14 @@ def choose(candidates: Mapping[str, ChunkReader], *, trusted: str, array: ZarrAr
         expected: Which of its chunks hold samples.
     """
     first = Choice(next(iter(candidates)), next(iter(candidates.values())))
-    chunks = list(islice(_readable(candidates, array=array, chunks=_stored(array, expected)), CHUNKS))
-    if not chunks:  # all fill, or all damaged: whoever needs them will say so
+    if len(candidates) == 1:
         return first
     try:
-        truth = [_read(candidates[trusted], chunk, out=_empty(array)) for chunk in chunks]
-        trials = {name: _try(reader, array, chunks, truth=truth) for name, reader in candidates.items()}
+        known = list(islice(_readable(candidates, trusted, array=array, chunks=_stored(array, expected)), CHUNKS))
+        trials = {name: _try(reader, array, known) for name, reader in candidates.items()}
     except ChunkFaultError:  # storage that fails now and then
+        return first
+    if not known:  # all fill, or all damaged: whoever needs them will say so
         return first
     for name, (_, alike) in trials.items():
         if not alike:
@@ -74,38 +76,35 @@ def choose(candidates: Mapping[str, ChunkReader], *, trusted: str, array: ZarrAr
 def _stored(array: ZarrArray, expected: Expected) -> list[Extents]:
     """A few chunks that hold samples, far from each other."""
     grid = tuple(-(-size // extent) for size, extent in zip(array.shape, array.chunks, strict=True))
-    numbers = np.arange(np.prod(grid)) if expected.is_fill is None else np.flatnonzero(~expected.is_fill)
+    numbers = np.arange(math.prod(grid)) if expected.is_fill is None else np.flatnonzero(~expected.is_fill)
     chosen = numbers[np.unique(np.linspace(0, len(numbers) - 1, 2 * CHUNKS).astype(int))] if len(numbers) else []
     return [tuple(int(at) for at in np.unravel_index(number, grid)) for number in chosen]
 
 
 def _readable(
-    candidates: Mapping[str, ChunkReader], *, array: ZarrArray, chunks: Sequence[Extents]
-) -> Iterator[Extents]:
-    """Those chunks that all can read."""
+    candidates: Mapping[str, ChunkReader], trusted: str, *, array: ZarrArray, chunks: Sequence[Extents]
+) -> Iterator[tuple[Extents, Samples]]:
+    """Those chunks that all can read, as the trusted one does."""
     for chunk in chunks:
         try:
-            for reader in candidates.values():
-                _read(reader, chunk, out=_empty(array))
+            found = {name: _read(reader, chunk, out=_empty(array)) for name, reader in candidates.items()}
         except ChunkFaultError:
             continue
-        yield chunk
+        yield chunk, found[trusted]
 
 
-def _try(
-    reader: ChunkReader, array: ZarrArray, chunks: Sequence[Extents], *, truth: Sequence[Samples]
-) -> tuple[float, bool]:
+def _try(reader: ChunkReader, array: ZarrArray, known: Sequence[tuple[Extents, Samples]]) -> tuple[float, bool]:
     """Seconds for a chunk, and whether the samples are those that are known."""
     out, times, alike = _empty(array), [], True
     for _ in range(ATTEMPTS):
         elapsed = 0.0
-        for chunk, samples in zip(chunks, truth, strict=True):
+        for chunk, samples in known:
             begun = time.perf_counter()
             _read(reader, chunk, out=out)
             elapsed += time.perf_counter() - begun
             inside = tuple(slice(size - at * n) for at, n, size in zip(chunk, array.chunks, array.shape, strict=True))
             alike &= out[inside].tobytes() == samples[inside].tobytes()
-        times.append(elapsed / len(chunks))
+        times.append(elapsed / max(1, len(known)))
     return min(times), alike
 
 

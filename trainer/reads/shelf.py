@@ -17,6 +17,7 @@ from threading import Condition
 
 import numpy as np
 
+from data_catalog import InputError
 from trainer.reads.readers import Samples
 
 Key = int
@@ -93,7 +94,16 @@ class ChunkShelf:
             return chunk.samples
 
     def room(self, nbytes: int) -> Samples:
-        """Memory for a chunk, once there is some: uint8, (nbytes,)."""
+        """Memory for a chunk, once there is some: uint8, (nbytes,).
+
+        Raises:
+            InputError: If there never will be.
+        """
+        if nbytes > self.budget_nbytes:
+            raise InputError(
+                f"config.feed.resident_nbytes is {self.budget_nbytes}, and a chunk alone takes {nbytes} bytes: allow "
+                "at least that for each thread."
+            )
         with self._changed:
             while (memory := self._find_room(nbytes)) is None:
                 self._changed.wait()

@@ -49,7 +49,7 @@ class Segmentation:
         self._class_names = self._label.flag_meanings or ()
         self.out_channels = len(self._class_values)
         if class_weights == "balanced":
-            class_weights = _balanced(data.class_counts)
+            class_weights = _balanced(data.count_classes())
         if class_weights is not None and len(class_weights) != self.out_channels:
             raise InputError(
                 f"config.task.class_weights: {len(class_weights)} weights for {self.out_channels} classes "

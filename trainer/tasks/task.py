@@ -7,6 +7,7 @@ A loss over several ranks is exact because a task never divides: it returns *sum
 over all ranks, and only then does `Task.loss` make one number of them, soft Dice as well as a mean.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -31,7 +32,8 @@ class TaskData:
         seed: Of the run.
         label_name: Of the variable to learn from; None where the configuration names none.
         label: What the entry says of that.
-        class_counts: Samples of each class in the training split, as the manifest tells; None where it does not.
+        count_classes: Tells the samples of each class in the training split, by the manifest; None where nothing is
+            learned, or from no class label.
     """
 
     name: str
@@ -41,7 +43,7 @@ class TaskData:
     seed: int
     label_name: str | None = None
     label: Variable | None = None
-    class_counts: dict[str, int] | None = None
+    count_classes: Callable[[], dict[str, int] | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
