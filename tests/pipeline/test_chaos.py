@@ -199,7 +199,7 @@ def test_a_kill_changes_nothing(kill: Kill, set_stage) -> None:
     check_kill(kill, set_stage(kill.survey, LARGE))
 
 
-@pytest.mark.parametrize("kill", [kill_of(seed) for seed in (5, 6, 7)], ids=str)
+@pytest.mark.parametrize("kill", [*map(kill_of, (5, 6)), pytest.param(kill_of(7), marks=pytest.mark.slow)], ids=str)
 def test_a_kill_amid_a_small_conversion_changes_nothing(kill: Kill, set_stage) -> None:
     check_kill(kill, set_stage(kill.survey, SMALL))
 

@@ -67,7 +67,7 @@ def faults(source: Path) -> Faults:
     return Faults(source)
 
 
-@pytest.mark.parametrize(("options", "every"), [((), 600), (("--full-scan",), 23)])
+@pytest.mark.parametrize(("options", "every"), [((), 600), pytest.param(("--full-scan",), 23, marks=pytest.mark.slow)])
 def test_reads_that_fail_now_and_then_are_repeated(
     options: tuple[str, ...], every: int, source: Path, faults: Faults, make_conversion, failing_files, expected
 ) -> None:
@@ -113,6 +113,7 @@ def test_a_shard_that_cannot_be_read_waits_in_quarantine(
     conversion.check_complete(expected)
 
 
+@pytest.mark.slow
 def test_many_shards_that_cannot_be_read_stop_the_run(
     source: Path, faults: Faults, make_conversion, failing_files, expected
 ) -> None:

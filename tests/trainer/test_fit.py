@@ -93,7 +93,7 @@ def test_two_ranks_take_the_steps_of_one(stores, call, salt_stack, write_recipe,
     assert "said" in stores.catalog.open("salt").derived
 
 
-@pytest.mark.parametrize("first_ranks", [2, 3])
+@pytest.mark.parametrize("first_ranks", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_an_audit_proves_what_ranks_were_fed_across_a_resume(stores, salt_stack, write_recipe, tmp_path, first_ranks):
     recipe = write_recipe(feed={"audit": True}, splits={"validation": None}, steps=30, checkpoint_every_steps=7)
     assert stores.run("fit", recipe, "--set", "steps=10", processes=first_ranks).returncode == 0
