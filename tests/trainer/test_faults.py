@@ -74,7 +74,9 @@ def test_a_slow_rank_holds_up_the_others_and_changes_nothing(stores, salt_stack,
     assert "in 12 steps of 2 ranks are those of the order" in judged.stdout, judged.stderr
 
 
-def test_an_object_store_that_fails_now_and_then(stores, salt_stack, write_recipe, tmp_path, faulty_store, monkeypatch):
+def test_an_object_store_that_fails_now_and_then(
+    stores, salt_stack, write_recipe, call, tmp_path, faulty_store, monkeypatch
+):
     """A fifth of the requests for samples, with retries of the client's own switched off."""
     proxy, bucket = faulty_store
     fsspec.filesystem("s3").put(salt_stack.url, f"{bucket}/salt.zarr", recursive=True)
