@@ -74,6 +74,7 @@ def test_a_slow_rank_holds_up_the_others_and_changes_nothing(stores, salt_stack,
     assert "in 12 steps of 2 ranks are those of the order" in judged.stdout, judged.stderr
 
 
+@pytest.mark.slow
 def test_an_object_store_that_fails_now_and_then(
     stores, salt_stack, write_recipe, call, tmp_path, faulty_store, monkeypatch
 ):
