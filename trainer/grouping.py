@@ -140,12 +140,16 @@ def choose_grouping(
     def least_nbytes(lanes: int) -> int:
         return max(min(nbytes(each, lanes=lanes) for each in of) for of in candidates)
 
+    once_nbytes = sum(_read_once_nbytes(part) for part in parts)
+
+    def amplification(chosen: Sequence[_Candidate]) -> float:
+        return sum(each.read_nbytes for each in chosen) / once_nbytes
+
     found = []
     for number in numbers:
         fitting = [[each for each in of if nbytes(each, lanes=number) <= budget_nbytes] for of in candidates]
         if all(fitting):
-            mixed_nbytes = least_nbytes(MOST_LANES)
-            found.append(_grouping(parts, fitting, batch_size=batch_size, lanes=number, mixed_nbytes=mixed_nbytes))
+            found.append((number, _chosen(parts, fitting, batch_size=batch_size, lanes=number)))
     if not found:
         needed = least_nbytes(numbers[-1])
         raise InputError(
@@ -153,8 +157,16 @@ def choose_grouping(
             f"once can take {needed} bytes: allow at least that, or choose a smaller batch_size or smaller windows, or "
             "more processes by config.order.ranks."
         )
-    few = [grouping for grouping in found if grouping.amplification <= FEW_READS]
-    return few[0] if few else min(found, key=lambda grouping: grouping.amplification)
+    few = [each for each in found if amplification(each[1]) <= FEW_READS]
+    number, chosen = few[0] if few else min(found, key=lambda each: amplification(each[1]))
+    pairs = [(part.plan, each.block) for part, each in zip(parts, chosen, strict=True)]
+    return Grouping(
+        groups=JoinedGroups(tuple(Groups(plan, block.extents, block.walk, block.slab) for plan, block in pairs)),
+        shape=GroupShape(lanes=number, blocks=tuple(each.block for each in chosen)),
+        lane_nbytes=max(each.lane_nbytes for each in chosen),
+        amplification=amplification(chosen),
+        well_mixed_nbytes=least_nbytes(MOST_LANES),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,29 +177,15 @@ class _Candidate:
     read_nbytes: int
 
 
-def _grouping(
-    parts: Sequence[ChunkedPlan],
-    fitting: Sequence[Sequence[_Candidate]],
-    *,
-    batch_size: int,
-    lanes: int,
-    mixed_nbytes: int,
-) -> Grouping:
+def _chosen(
+    parts: Sequence[ChunkedPlan], fitting: Sequence[Sequence[_Candidate]], *, batch_size: int, lanes: int
+) -> list[_Candidate]:
+    """One of each dataset, with its share of the groups that all lanes want."""
     windows = sum(part.plan.epoch_length for part in parts)
-    chosen = [
+    return [
         _smallest_of_the_best(each, enough_groups=batch_size * lanes * part.plan.epoch_length / windows)
         for part, each in zip(parts, fitting, strict=True)
     ]
-    pairs = list(zip(parts, chosen, strict=True))
-    once = sum(_read_once_nbytes(part) for part in parts)
-    groups = (Groups(part.plan, of.block.extents, of.block.walk, of.block.slab) for part, of in pairs)
-    return Grouping(
-        groups=JoinedGroups(tuple(groups)),
-        shape=GroupShape(lanes=lanes, blocks=tuple(each.block for each in chosen)),
-        lane_nbytes=max(each.lane_nbytes for each in chosen),
-        amplification=sum(each.read_nbytes for each in chosen) / once,
-        well_mixed_nbytes=mixed_nbytes,
-    )
 
 
 def _smallest_of_the_best(fitting: Sequence[_Candidate], *, enough_groups: float) -> _Candidate:
