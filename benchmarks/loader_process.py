@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+from call import MIB
 
 from data_catalog import Catalog
 from trainer.bench_loader import SimulatedAccelerator, anonymous_nbytes
 from trainer.config import FeedConfig
 from trainer.dataset import WindowDataset
 
-MIB = 2**20
 IN_FLIGHT_NBYTES, RESIDENT_NBYTES = 96 * MIB, 416 * MIB
 """512 MiB together."""
 

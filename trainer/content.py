@@ -60,7 +60,7 @@ def _class_shares(plan: WindowPlan, name: str, *, dataset: Dataset, label: Store
         known = ", ".join(label.variable.flag_meanings)
         raise InputError(f"config.select: {name!r} is no class of label {label.name!r}, which has {known}.")
     value = label.variable.flag_values[label.variable.flag_meanings.index(name)]
-    return _shares(plan, dataset.class_counts(label, value).astype(np.float64), variable=label.variable)
+    return _shares(plan, dataset.class_counts(label, [value])[..., 0].astype(np.float64), variable=label.variable)
 
 
 def _shares(plan: WindowPlan, counts: Density, *, variable: Variable) -> Density:

@@ -63,8 +63,8 @@ class DataSource:
             return None
         boxes = self.dataset.split(split, dims=label.variable.dims)
         chosen = chunks_of(boxes, shape=label.variable.shape, chunk=label.variable.chunk_shape)
-        classes = zip(label.variable.flag_meanings or (), label.variable.flag_values or (), strict=True)
-        return {name: int(self.dataset.class_counts(label, value)[chosen].sum()) for name, value in classes}
+        counts = self.dataset.class_counts(label, label.variable.flag_values or ())[chosen].sum(axis=0)
+        return dict(zip(label.variable.flag_meanings or (), counts.tolist(), strict=True))
 
     def windows_side_by_side(self, split: str, *, window: Mapping[str, int], edges: Edges) -> WindowPlan:
         """Windows that meet, to be scored; the last of a row overlaps where the split does not divide.

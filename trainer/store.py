@@ -1,5 +1,6 @@
 """A catalogued dataset opened for reading: its entry judged, its Zarr arrays at hand, its manifest on demand."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 
@@ -115,9 +116,10 @@ class Dataset:
         """One statistic of each inner chunk of a variable."""
         return np.asarray(self._open(_manifest_path(stored, statistic))[...])
 
-    def class_counts(self, label: StoredVariable, value: int) -> npt.NDArray[np.int64]:
-        """Samples of each inner chunk of a class label that have a value."""
-        return np.asarray(self._open(_manifest_path(label, layout.CLASS_COUNTS))[..., value])
+    def class_counts(self, label: StoredVariable, values: Sequence[int]) -> npt.NDArray[np.int64]:
+        """Samples of each inner chunk of a class label that have some values: the chunk grid, and an axis of values."""
+        counts = self._open(_manifest_path(label, layout.CLASS_COUNTS))
+        return np.asarray(counts.oindex[..., np.array(values, dtype=np.int64)])
 
     def expected_chunks(self, stored: StoredVariable, *, every_time: bool) -> Expected:
         """What the manifest says of a variable's chunks as they are stored, where it does.

@@ -124,3 +124,13 @@ def test_a_run_goes_on_with_the_groups_that_it_began_with(stores, salt_stack, ca
     assert f"the run began with {shape['lanes']}" in capsys.readouterr().err
     assert call("fit", write_recipe(**small), "--resume", "--set", "feed.resident_nbytes=9000", "--set", "steps=9") == 2
     assert "allow at least that" in capsys.readouterr().err
+
+
+def test_classes_are_counted_over_the_training_splits_of_all_datasets_as_often_as_they_weigh(surveys, write_recipe):
+    recipe = write_recipe(more_datasets=MORE, task={"name": "segmentation", "class_weights": "balanced"})
+    experiment = prepare(read_config(recipe), catalog=surveys.catalog)
+    counts = np.zeros(2)
+    for source, whole_chunks in zip(experiment.data, (slice(0, 4), slice(0, 6)), strict=True):
+        label = source.label.array[whole_chunks]
+        counts += source.weight * np.array([np.count_nonzero(label == value) for value in (0, 1)])
+    np.testing.assert_allclose(experiment.task._class_weights, counts.sum() / (2 * counts), rtol=1e-6)
