@@ -23,7 +23,7 @@ from trainer.batches import arrange
 from trainer.config import FeedConfig, OrderConfig, SelectionConfig
 from trainer.data_source import DataSource
 from trainer.faulty_windows import FaultPolicy
-from trainer.feed import Feed
+from trainer.feed import Feed, Key
 from trainer.memory import ReusedMemory
 from trainer.normalise import normalisation_from_manifest
 from trainer.ranks import Ranks, ranks_of_environment
@@ -221,7 +221,7 @@ class WindowMaker:
             arrays.append(array.reshape(windows, *self._extents[name]))
         return batch, arrays
 
-    def fill(self, into: Sequence[Samples], *, window: int, epoch: int, request: Request, announced: bool) -> None:
+    def fill(self, into: Sequence[Samples], *, key: Key, request: Request, announced: bool) -> None:
         """Reads a window straight into its place."""
         samples = dict(zip(self._extents, into, strict=True))
         request.read(into=samples, announced=announced)

@@ -9,6 +9,7 @@ import torch
 from data_catalog import InputError
 from trainer.augment import augmented
 from trainer.config import AugmentConfig
+from trainer.feed import Key
 from trainer.memory import ReusedMemory
 from trainer.randomness import Purpose, stream
 from trainer.tasks.task import Batch, Example, Task
@@ -18,7 +19,7 @@ NO_CHANGE = AugmentConfig()
 
 
 class ExampleMaker:
-    """Makes batches of examples; each example is a function of the window, the epoch and the seed.
+    """Makes batches of examples; each example is a function of the window, its key and the seed.
 
     Attributes:
         task: Turns windows into examples.
@@ -74,7 +75,7 @@ class ExampleMaker:
         parts = [self._memory.tensor((windows, *part.shape), dtype=part.dtype) for part in self._like]
         return Batch(*(tensor for tensor, _ in parts)), [array for _, array in parts]
 
-    def fill(self, into: Sequence[Samples], *, window: int, epoch: int, request: Request, announced: bool) -> None:
+    def fill(self, into: Sequence[Samples], *, key: Key, request: Request, announced: bool) -> None:
         """Reads a window and puts its example into its place.
 
         Raises:
@@ -82,14 +83,14 @@ class ExampleMaker:
         """
         samples = self._own_samples(request.reader)
         request.read(into=samples, announced=announced)
-        example = self._example(samples, window=window, epoch=epoch, request=request)
+        example = self._example(samples, key=key, request=request)
         for array, part in zip(into, example, strict=True):
             np.copyto(array, part)
 
     def _example_of_nothing(self, reader: WindowReader) -> Example:
         samples = {name: np.zeros_like(part) for name, part in reader.empty(self._window).items()}
         (at_origin,) = reader.requests(np.zeros((1, len(self._window)), dtype=np.int64), np.array([self._window]))
-        return self._example(samples, window=0, epoch=0, request=at_origin)
+        return self._example(samples, key=(0, 0), request=at_origin)
 
     def _own_samples(self, reader: WindowReader) -> dict[str, Samples]:
         """Memory of this thread for a window's samples."""
@@ -100,7 +101,7 @@ class ExampleMaker:
             kept[id(reader)] = reader.empty(self._window)
         return kept[id(reader)]
 
-    def _example(self, samples: dict[str, Samples], *, window: int, epoch: int, request: Request) -> Example:
+    def _example(self, samples: dict[str, Samples], *, key: Key, request: Request) -> Example:
         reader = request.reader
         seen = reader.without(self._unseen, window=reader.window(samples, ranges=request.ranges))
         if self._augment != NO_CHANGE:
@@ -110,9 +111,9 @@ class ExampleMaker:
                 dims=self._dims,
                 label_axes=reader.label_axes(self._unseen),
                 normalisation=reader.normalisation,
-                generator=stream(self._seed, epoch, window, purpose=Purpose.AUGMENT),
+                generator=stream(self._seed, *key, purpose=Purpose.AUGMENT),
             )
-        return self.task.example(seen, generator=stream(self._seed, epoch, window, purpose=Purpose.EXAMPLE))
+        return self.task.example(seen, generator=stream(self._seed, *key, purpose=Purpose.EXAMPLE))
 
 
 def on_device(batches: Iterable[Batch], *, device: torch.device) -> Iterator[Batch]:

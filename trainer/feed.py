@@ -9,6 +9,7 @@ copy and decode outside the interpreter lock.
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -28,6 +29,9 @@ from trainer.sources import Sources
 from trainer.window_reader import Request, Samples
 from trainer.windows import Indices
 
+Key = tuple[int, ...]
+"""Epoch and window; and the place in the order, where an epoch may take that window several times."""
+
 BatchT = TypeVar("BatchT")
 MadeT = TypeVar("MadeT", covariant=True)
 
@@ -42,8 +46,10 @@ class Maker(Protocol[MadeT]):
     def begin(self, windows: int) -> tuple[MadeT, Sequence[Samples]]:
         """A batch to be filled, and the arrays that its samples lie in, (window, ...) each."""
 
-    def fill(self, into: Sequence[Samples], *, window: int, epoch: int, request: Request, announced: bool) -> None:
+    def fill(self, into: Sequence[Samples], *, key: Key, request: Request, announced: bool) -> None:
         """Reads a window and puts it into its place, arrays without the first dimension.
+
+        What is random about it follows from the key alone, and an epoch has each key once.
 
         Raises:
             ChunkFaultError: If a chunk cannot be used.
@@ -120,7 +126,7 @@ class Feed(Generic[BatchT]):
             sources: Their windows.
             order: Which windows each step takes.
             ranks: Which part of them is this process's.
-            steps: Steps of the run to feed.
+            steps: Steps of the run to feed, one after the other.
             threads: Readers.
             look_ahead: Batches under way or ready at any time.
             faults: What to do about chunks that cannot be used.
@@ -130,7 +136,8 @@ class Feed(Generic[BatchT]):
         self._maker, self._sources, self._order, self._faults, self._audit = maker, sources, order, faults, audit
         self._announces = not order.groups.are_single  # chunks for a single window are kept for nobody
         self._slots = np.array(slots_of_rank(order.batch_size, rank=ranks.rank, world_size=ranks.world_size))
-        self._stretches: dict[int, tuple[int, int, Indices]] = {}
+        self._stretches: dict[int, deque[int]] = {}  # what is left of those that were announced, by lane
+        self._unread: list[int] = []
         self._room = Semaphore(look_ahead)
         self._jobs: SimpleQueue[_Job[BatchT] | None] = SimpleQueue()
         self._ready: SimpleQueue[_Step[BatchT] | BaseException | None] = SimpleQueue()
@@ -173,11 +180,15 @@ class Feed(Generic[BatchT]):
         self.close()
 
     def close(self) -> None:
-        """Stops reading; waits for the windows that are being read."""
+        """Stops reading; waits for the windows that are being read, and keeps no chunk for the others."""
         self._closed = True
         self._room.release()
         for thread in self._threads:
             thread.join()
+        if self._announces:
+            left = [window for stretch in self._stretches.values() for window in stretch]
+            self._sources.withdraw(np.array(self._unread + left, dtype=np.int64))
+            self._unread, self._stretches = [], {}
 
     def _plan(self, steps: range) -> None:
         try:
@@ -212,12 +223,11 @@ class Feed(Generic[BatchT]):
         for at, (lane, of_lane) in enumerate(zip(lanes.tolist(), places.tolist(), strict=True)):
             if lane == PADDING:
                 continue
-            of_epoch, first, stretch = self._stretches.get(lane, (-1, 0, windows))
-            if of_epoch != epoch or of_lane >= first + len(stretch):
-                first, stretch = of_lane, self._order.stretch(lane, of_lane, epoch=epoch)
-                self._stretches[lane] = epoch, first, stretch
+            if not self._stretches.get(lane):
+                stretch = self._order.stretch(lane, of_lane, epoch=epoch)
                 self._sources.announce(stretch)
-            windows[at] = stretch[of_lane - first]
+                self._stretches[lane] = deque(stretch.tolist())
+            windows[at] = self._stretches[lane].popleft()
         return windows
 
     def _read(self) -> None:
@@ -225,6 +235,8 @@ class Feed(Generic[BatchT]):
             try:
                 if not self._closed:
                     self._do(job)
+                elif job.request is not None:
+                    self._unread.append(job.window)
             except BaseException as error:  # the consumer's thread raises it
                 job.step.error = error
             job.step.count_one()
@@ -232,23 +244,25 @@ class Feed(Generic[BatchT]):
     def _do(self, job: _Job[BatchT]) -> None:
         step, place, window, request = job.step, job.place, job.window, job.request
         if request is not None:
-            if self._fill(step, place, window=window, request=request, announced=self._announces):
+            in_order = step.number * self._order.batch_size + int(self._slots[place])
+            key = (step.epoch, window, in_order) if self._order.groups.repeat else (step.epoch, window)
+            if self._fill(step, place, key=key, request=request, announced=self._announces):
                 return
             for other in self._faults.substitutes(window, epoch=step.epoch, of=self._order.groups.taken):
                 request = self._sources.requests(np.array([other]))[0]
-                if self._fill(step, place, window=other, request=request, announced=False):
+                if self._fill(step, place, key=(step.epoch, other, in_order), request=request, announced=False):
                     step.windows[place] = other
                     return
         step.windows[place] = PADDING
         for array in step.arrays:
             array[place] = 0
 
-    def _fill(self, step: _Step[BatchT], place: int, *, window: int, request: Request, announced: bool) -> bool:
+    def _fill(self, step: _Step[BatchT], place: int, *, key: Key, request: Request, announced: bool) -> bool:
         into = [array[place, ...] for array in step.arrays]
         try:
-            self._maker.fill(into, window=window, epoch=step.epoch, request=request, announced=announced)
+            self._maker.fill(into, key=key, request=request, announced=announced)
         except ChunkFaultError as fault:
-            self._faults.record(fault, step=step.number, window=window)
+            self._faults.record(fault, step=step.number, window=key[1])
             return False
         return True
 

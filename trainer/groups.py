@@ -133,6 +133,11 @@ class JoinedGroups:
         return np.concatenate([np.ones(len(p), np.int64) if p.repeats is None else p.repeats for p in plans])
 
     @cached_property
+    def repeat(self) -> bool:
+        """Whether an epoch takes a window more than once."""
+        return any(part.plan.repeats is not None and bool((part.plan.repeats > 1).any()) for part in self.parts)
+
+    @cached_property
     def taken(self) -> Indices:
         """The windows that an epoch takes at all."""
         return np.flatnonzero(self.times)

@@ -41,6 +41,11 @@ class Sources:
         for source, _, own in self._by_source(windows):
             source.reader.announce(*source.plan.ranges(own))
 
+    def withdraw(self, windows: Indices) -> None:
+        """Says that windows that were announced will not be read after all."""
+        for source, _, own in self._by_source(windows):
+            source.reader.withdraw(*source.plan.ranges(own))
+
     def requests(self, windows: Indices) -> list[Request]:
         """What to read of some windows, in their order."""
         found: dict[int, Request] = {}

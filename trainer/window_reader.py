@@ -110,6 +110,16 @@ class WindowReader:
         for part in self.parts.values():
             self.boxes.announce(part.number, part.firsts(firsts), part.ends(ends))
 
+    def withdraw(self, firsts: Indices, ends: Indices) -> None:
+        """Says that windows that were announced will not be read after all.
+
+        Args:
+            firsts: Their first samples in the input, (window, dimension).
+            ends: Their ends, cut at their boxes.
+        """
+        for part in self.parts.values():
+            self.boxes.withdraw(part.number, part.firsts(firsts), part.ends(ends))
+
     def empty(self, window: Extents) -> dict[str, Samples]:
         """Arrays that hold a window's samples."""
         return {
@@ -203,8 +213,8 @@ class Request:
                 boxes.copy(parts[name].number, first, end, out=out, announced=announced)
         finally:
             if announced:
-                for name, (first, end) in left.items():
-                    boxes.leave_out(parts[name].number, first, end)
+                for name, bounds in left.items():
+                    boxes.withdraw(parts[name].number, *(np.array([bound]) for bound in bounds))
 
 
 def open_readers(sources: Sequence[DataSource], *, config: FeedConfig, with_label: bool = True) -> list[WindowReader]:

@@ -195,12 +195,39 @@ def test_more_faults_than_allowed_end_the_feed(examples_of, stores):
     assert not feed_threads()
 
 
-def test_closing_early_ends_the_threads(examples_of):
-    examples, _ = examples_of()
+@pytest.mark.parametrize("taken", [0, 1, 3])
+def test_closing_early_ends_the_threads_and_keeps_no_chunk(examples_of, taken):
+    examples, _ = examples_of(stride={"crossline": 7, "time": 7})
+    boxes = examples.sources.each[0].reader.boxes
+    keys = range(sum(np.prod(array.grid) for array in boxes.arrays))
     with examples.feed(range(10**9), faults=STOP) as feed:
-        next(feed)
+        for _ in range(taken):
+            next(feed)
         assert feed_threads()
+        wait_until(lambda: any(map(boxes.shelf.uses, keys)))
     assert not feed_threads()
+    assert not any(map(boxes.shelf.uses, keys))
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_a_window_that_comes_twice_an_epoch_is_changed_anew(examples_of):
+    dataset = {"name": "salt", "label": "salt", "weight": 2}
+    examples, _ = examples_of(dataset=dataset, augment={"noise": 0.2})
+    seen = {}
+    with examples.feed(range(examples.order.steps_per_epoch), faults=STOP) as feed:
+        for _ in range(examples.order.steps_per_epoch):
+            windows, batch = feed.next_step()
+            for window, amplitude in zip(windows.tolist(), batch.input.numpy(), strict=True):
+                if window != PADDING:
+                    seen.setdefault(window, []).append(amplitude)
+    for first, second in seen.values():
+        assert not first.any() or not np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("kept", ["tensor", "array"])

@@ -1,7 +1,7 @@
 """Boxes copied out of arrays, through chunks that are decoded once for all boxes that were announced."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -120,8 +120,12 @@ class BoxReader:
             firsts: First samples of the boxes, (box, dimension).
             ends: Their ends.
         """
-        chunks, uses = self.arrays[number].uses(firsts, ends)
-        self.shelf.announce(zip((chunks + self._first_key[number]).tolist(), uses.tolist(), strict=True))
+        self.shelf.announce(self._uses(number, firsts, ends))
+
+    def withdraw(self, number: int, firsts: Indices, ends: Indices) -> None:
+        """Says that boxes that were announced will not be copied after all; arguments as of `announce`."""
+        for key, count in self._uses(number, firsts, ends):
+            self.shelf.end_use(key, count)
 
     def copy(self, number: int, first: Sequence[int], end: Sequence[int], *, out: Samples, announced: bool) -> None:
         """Copies a box.
@@ -155,10 +159,9 @@ class BoxReader:
                 for chunk_number, _ in chunks[done:]:
                     self.shelf.end_use(first_key + chunk_number)
 
-    def leave_out(self, number: int, first: Sequence[int], end: Sequence[int]) -> None:
-        """Says that a box that was announced will not be copied after all."""
-        for chunk_number, _ in self.arrays[number].chunks_of(first, end):
-            self.shelf.end_use(self._first_key[number] + chunk_number)
+    def _uses(self, number: int, firsts: Indices, ends: Indices) -> Iterator[tuple[Key, int]]:
+        chunks, uses = self.arrays[number].uses(firsts, ends)
+        return zip((chunks + self._first_key[number]).tolist(), uses.tolist(), strict=True)
 
     def _copy_part(
         self, array: ChunkedArray, key: Key, chunk: Extents, *, first: Sequence[int], end: Sequence[int], out: Samples

@@ -143,10 +143,10 @@ class ChunkShelf:
         """How many announced uses are to come."""
         return self._uses.get(key, 0)
 
-    def end_use(self, key: Key) -> None:
-        """Takes one from the announced uses of a chunk."""
+    def end_use(self, key: Key, count: int = 1) -> None:
+        """Takes some from the announced uses of a chunk."""
         with self._changed:
-            left = self._uses.pop(key) - 1
+            left = self._uses.pop(key) - count
             if left:
                 self._uses[key] = left
             self._settle(key)
