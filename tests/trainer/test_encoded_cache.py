@@ -39,6 +39,18 @@ def test_a_range_is_asked_for_once(tmp_path):
     assert len(remote.reads) == 3
 
 
+@pytest.mark.parametrize("damage", [lambda kept: kept[:500], lambda kept: b"", lambda kept: b"?" + kept[1:]])
+def test_what_a_disk_has_damaged_is_asked_for_again(tmp_path, damage):
+    remote = Remote()
+    cache = open_cache(tmp_path, remote)
+    cache.read("x")
+    (kept,) = tmp_path.glob("*/*")
+    kept.write_bytes(damage(kept.read_bytes()))
+    for _ in range(2):
+        assert cache.read("x") == (b"x:0" * 1000)[:1000]
+    assert len(remote.reads) == 2
+
+
 def test_what_was_used_longest_ago_goes_first(tmp_path):
     remote = Remote()
     cache = open_cache(tmp_path, remote)

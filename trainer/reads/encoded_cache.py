@@ -1,6 +1,7 @@
 """Ranges of remote objects, kept as files on a local disk up to a number of bytes; any number of processes share them.
 
-A range is written beside its place and renamed, so that no reader sees half of it. Whoever has written enough looks
+A range is written beside its place and renamed, so that no reader sees half of it, and its CRC-32C behind it: what a
+disk has damaged is fetched anew. Whoever has written enough looks
 through the folder and removes what was used longest ago; one process at a time does so. Prepared datasets do not
 change, and the dataset's own date is part of each name: a store that was made anew finds nothing of the old one.
 """
@@ -14,11 +15,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
+import crc32c
+
 from data_catalog import InputError
 from trainer.reads.objects import Bytes, Objects
 
 KEPT = 0.9
 """Share of the limit that is left when old ranges are removed: the next removal is not due at once."""
+
+CHECKSUM_NBYTES = 4
 
 LOOKS = 20
 """How often the folder is looked through while as much is written as it may hold."""
@@ -52,7 +57,8 @@ class CachedObjects:
         kept = self._folder / name[:2] / name
         with suppress(OSError):
             content = kept.read_bytes()
-            if length is None or len(content) == length:  # else the machine went down while it was written
+            content, checksum = content[:-CHECKSUM_NBYTES], content[-CHECKSUM_NBYTES:]
+            if checksum == _checksum(content):
                 os.utime(kept)  # used now: others go first
                 return content
         content = bytes(self._objects.read(path, start=start, length=length))
@@ -65,7 +71,7 @@ class CachedObjects:
         handle, temporary = tempfile.mkstemp(dir=kept.parent, prefix=".")
         try:
             with open(handle, "wb") as file:
-                file.write(content)
+                file.write(content + _checksum(content))
             Path(temporary).replace(kept)
         except BaseException:
             Path(temporary).unlink()
@@ -95,6 +101,10 @@ class CachedObjects:
                     break
                 path.unlink(missing_ok=True)
                 total -= size
+
+
+def _checksum(content: bytes) -> bytes:
+    return crc32c.crc32c(content).to_bytes(CHECKSUM_NBYTES, "little")
 
 
 @contextmanager
