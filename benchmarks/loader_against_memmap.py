@@ -5,7 +5,8 @@ the same windows in the same order, by as many threads, into memory that is used
 volume is, once of one that holds each window in one piece, the best that a memory map can get. The default codec: MB/s
 over those of decoding the same chunks and nothing else, by as many threads.
 
-The first epoch opens the dataset, maps its files and compares checksums; later ones do not.
+The first epoch opens the dataset, maps its files and compares checksums; later ones do not. How well batches are mixed
+is told of a value that drifts along the first dimension.
 """
 
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from call import CONSOLE, parse_call
+from mixing import mixing
 from prepared import prepare
 from rich.table import Table
 from timing import PAIR_COLUMNS, interleaved
@@ -28,11 +30,13 @@ CHUNKS = ((64, 64, 128), (64, 128, 128), (512, 512), (1024, 1024))
 """2 MiB, the pipeline's default, and 4; 1 and 4 MiB in two dimensions."""
 BATCH_SIZE = 16
 THREADS = os.cpu_count() or 1
+MIXED_EPOCHS = 30
 
 
 def main() -> None:
     call = parse_call(__doc__, sizes_gb=(2.0,), repeats=5)
     (nbytes,) = call.sizes
+    mixed = Table("chunk and window", "variance of batch means / a full shuffle's", "correlation of neighbours")
     table = Table("chunk and window", "codec", "against", "epoch", *PAIR_COLUMNS, "GB/s", title=f"{THREADS} threads")
     with call.place(room_nbytes=3 * nbytes) as place:
         for chunk in CHUNKS:
@@ -41,6 +45,10 @@ def main() -> None:
                 name, catalog = prepare(place.scratch, shape=shape, chunk=chunk, codec=codec)
                 dataset = _open(name, catalog, chunk)
                 epoch = _epoch(dataset)
+                if codec == "none":
+                    firsts, _ = dataset.plan.ranges(np.arange(len(dataset.plan)))
+                    figures = mixing(dataset.order, firsts[:, 0].astype(float), epochs=MIXED_EPOCHS)
+                    mixed.add_row("x".join(map(str, chunk)), *(f"{figure:.2f}" for figure in figures))
                 references = (
                     _memory_maps(dataset, place.scratch, epoch) if codec == "none" else _decoding(dataset, epoch)
                 )
@@ -56,7 +64,7 @@ def main() -> None:
                         rate = 4 * prod(shape) / min(pairs.measured_s) / 1e9
                         cells = "x".join(map(str, chunk)), codec, against, epoch_of, *pairs.cells(), f"{rate:.1f}"
                         table.add_row(*cells)
-    CONSOLE.print(table)
+    CONSOLE.print(table, mixed)
 
 
 def _shape(nbytes: int, chunk: tuple[int, ...]) -> tuple[int, ...]:
