@@ -16,7 +16,7 @@ from call import MIB
 from data_catalog import Catalog
 from trainer.bench_loader import SimulatedAccelerator, anonymous_nbytes
 from trainer.config import FeedConfig
-from trainer.dataset import WindowDataset
+from trainer.feed.dataset import WindowDataset
 
 IN_FLIGHT_NBYTES, RESIDENT_NBYTES = 96 * MIB, 416 * MIB
 """512 MiB together."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.order import PADDING, Order
+from trainer.plan.order import PADDING, Order
 
 
 def mixing(order: Order, values: NDArray[np.float64], *, epochs: int) -> tuple[float, float]:

@@ -9,7 +9,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 if TYPE_CHECKING:
-    from trainer.dataset import WindowDataset
+    from trainer.feed.dataset import WindowDataset
 
 __all__ = ["WindowDataset"]
 
@@ -17,7 +17,7 @@ __all__ = ["WindowDataset"]
 def __getattr__(name: str) -> Any:
     """Imports the public names when they are asked for: they bring PyTorch along."""
     if name in __all__:
-        from trainer import dataset
+        from trainer.feed import dataset
 
         return getattr(dataset, name)
     raise AttributeError(f"module 'trainer' has no attribute {name!r}")

@@ -13,18 +13,18 @@ import typer
 
 from data_catalog import Catalog, InputError, WorkError, command_line
 from data_catalog.command_line import CatalogOption
-from trainer.audit import audit as judge
 from trainer.bench_loader import bench_loader as measure
 from trainer.bench_loader import print_report
 from trainer.config_file import read_config
-from trainer.evaluate import evaluate as score
 from trainer.experiment import prepare
-from trainer.grouping import GroupShape
-from trainer.loop import fit as train
-from trainer.predict import WHOLE, Prediction
-from trainer.predict import predict as write
+from trainer.feed.audit import audit as judge
+from trainer.plan.grouping import GroupShape
+from trainer.prediction.predict import WHOLE, Prediction
+from trainer.prediction.predict import predict as write
 from trainer.ranks import OneRankError, Ranks, is_first_process, ranks_from_environment
 from trainer.run_folder import open_run
+from trainer.training.evaluate import evaluate as score
+from trainer.training.loop import fit as train
 
 app = typer.Typer(
     help="Prepared datasets in, trained networks and predictions out.", no_args_is_help=True, rich_markup_mode=None

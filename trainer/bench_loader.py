@@ -12,9 +12,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from trainer.examples import on_device
 from trainer.experiment import Experiment
-from trainer.faulty_windows import FaultPolicy
+from trainer.feed.examples import on_device
+from trainer.feed.faulty_windows import FaultPolicy
 from trainer.ranks import Ranks
 
 MB, MIB = 10**6, 2**20

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainer.windows import Edges
+from trainer.plan.windows import Edges
 
 Count = Annotated[int, Field(gt=0)]
 Whole = Annotated[int, Field(ge=0)]
@@ -95,7 +95,7 @@ class OversampleRule(Section):
 
 
 class SelectionConfig(Section):
-    """Which training windows are taken, and how often; `trainer.content` says how well the manifest knows.
+    """Which training windows are taken, and how often; `trainer.data.content` says how well the manifest knows.
 
     Attributes:
         min_live: Least share of live samples.
@@ -183,7 +183,7 @@ class FeedConfig(Section):
 
 
 class OrderConfig(Section):
-    """How windows are mixed; see `trainer.order`.
+    """How windows are mixed; see `trainer.plan.order`.
 
     Attributes:
         lanes: Places that each window of a batch is taken from in turn: more of them mix better and hold more chunks.

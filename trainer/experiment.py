@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from torch import nn
 
 from data_catalog import Catalog, InputError, Variable
-from trainer.batches import Batches, arrange
 from trainer.checkpoint import RunState
 from trainer.components import resolve, settings_of
 from trainer.config import AugmentConfig, Config, DatasetConfig
-from trainer.data_source import DataSource, check_guards
-from trainer.examples import NO_CHANGE, ExampleMaker
-from trainer.grouping import GroupShape
-from trainer.network import make_network
-from trainer.normalise import Normalisation, normalisation_from_manifest
+from trainer.data.data_source import DataSource, check_guards
+from trainer.data.normalise import Normalisation, normalisation_from_manifest
+from trainer.data.store import Dataset, StoredVariable
+from trainer.feed.batches import Batches, arrange
+from trainer.feed.examples import NO_CHANGE, ExampleMaker
+from trainer.feed.sources import Source, Sources
+from trainer.feed.window_reader import WindowReader, open_readers
+from trainer.models.network import make_network
+from trainer.plan.grouping import GroupShape
+from trainer.plan.windows import WindowPlan
 from trainer.ranks import Ranks
-from trainer.sources import Source, Sources
-from trainer.store import Dataset, StoredVariable
 from trainer.tasks.task import Batch, Task, TaskData
-from trainer.window_reader import WindowReader, open_readers
-from trainer.windows import WindowPlan
 
 TASKS = {
     "segmentation": "trainer.tasks.segmentation:Segmentation",

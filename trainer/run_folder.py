@@ -8,8 +8,8 @@ from data_catalog import Catalog, InputError, Variable
 from trainer.checkpoint import best_checkpoint, load_model, read_state
 from trainer.config import Config
 from trainer.config_file import read_config
+from trainer.data.normalise import Normalisation
 from trainer.experiment import Experiment, Learned, prepare
-from trainer.normalise import Normalisation
 
 
 def make_run_folder(folder: Path) -> None:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from trainer.augment import augmented
 from trainer.config import AugmentConfig
-from trainer.normalise import Normalisation
+from trainer.data.normalise import Normalisation
+from trainer.feed.augment import augmented
 from trainer.tasks.task import Window
 
 SHAPE = (12, 40)

@@ -17,7 +17,7 @@ from trainer.checkpoint import (
     read_state,
     write_checkpoint,
 )
-from trainer.unet import UNet
+from trainer.models.unet import UNet
 
 
 def network(*, start_filters=2, seed=0):

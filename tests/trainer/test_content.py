@@ -3,10 +3,10 @@ import pytest
 
 from data_catalog import InputError
 from trainer.config import OversampleRule, SelectionConfig
-from trainer.content import select_windows
-from trainer.splits import plan_split
-from trainer.store import Dataset
-from trainer.windows import Edges
+from trainer.data.content import select_windows
+from trainer.data.splits import plan_split
+from trainer.data.store import Dataset
+from trainer.plan.windows import Edges
 
 
 @pytest.fixture

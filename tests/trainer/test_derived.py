@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from data_catalog import Catalog, InputError
-from trainer.derived import describe, new_group, publish
-from trainer.store import Dataset
+from trainer.data.store import Dataset
+from trainer.prediction.derived import describe, new_group, publish
 from trainer.tasks.task import OutputVariable
 
 OUTPUTS = {"said": OutputVariable(("trace", "time"), "float32", np.nan)}

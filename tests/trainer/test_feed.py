@@ -10,9 +10,9 @@ from data_catalog import InputError
 from trainer.config import FaultConfig
 from trainer.config_file import read_config
 from trainer.experiment import prepare
-from trainer.faulty_windows import FaultPolicy
-from trainer.memory import ReusedMemory
-from trainer.order import PADDING
+from trainer.feed.faulty_windows import FaultPolicy
+from trainer.feed.memory import ReusedMemory
+from trainer.plan.order import PADDING
 from trainer.ranks import Ranks
 from trainer.reads.faults import ChunkFaultError
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_catalog import InputError
-from trainer import grouping
-from trainer.grouping import ChunkedPlan, ChunkGrid
-from trainer.windows import Edges, plan_windows
+from trainer.plan import grouping
+from trainer.plan.grouping import ChunkedPlan, ChunkGrid
+from trainer.plan.windows import Edges, plan_windows
 
 PLENTY = 2**60
 

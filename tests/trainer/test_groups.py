@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.groups import Groups
-from trainer.windows import Edges, WindowPlan, plan_windows
+from trainer.plan.groups import Groups
+from trainer.plan.windows import Edges, WindowPlan, plan_windows
 
 
 @st.composite

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from data_catalog import InputError
-from trainer.normalise import chunks_inside, chunks_touched, merge, normalisation_from_manifest
-from trainer.store import Dataset
+from trainer.data.normalise import chunks_inside, chunks_touched, merge, normalisation_from_manifest
+from trainer.data.store import Dataset
 
 
 def test_merging_parts_equals_the_whole():

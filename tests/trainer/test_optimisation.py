@@ -11,11 +11,11 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from trainer.config import OptimiserConfig
-from trainer.optimisation import backward, learning_rate
+from trainer.models.unet import UNet
 from trainer.ranks import Ranks, joined, ranks_from_environment
 from trainer.tasks.segmentation import Segmentation
 from trainer.tasks.task import Batch
-from trainer.unet import UNet
+from trainer.training.optimisation import backward, learning_rate
 
 DICE_WEIGHTS = (0.0, 1.0)
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_catalog import InputError
-from trainer.groups import Groups, JoinedGroups
-from trainer.order import PADDING, Order, check_share, slots_of_rank
-from trainer.windows import WindowPlan, plan_windows
+from trainer.plan.groups import Groups, JoinedGroups
+from trainer.plan.order import PADDING, Order, check_share, slots_of_rank
+from trainer.plan.windows import WindowPlan, plan_windows
 
 BATCH_SIZE = 8
 

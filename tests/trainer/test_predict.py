@@ -4,7 +4,7 @@ import torch
 import zarr
 
 from data_catalog import check_store
-from trainer import predict
+from trainer.prediction import predict
 from trainer.run_folder import open_run
 from trainer.tasks.hidden_traces import hidden_on_grid
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from data_catalog import InputError, Role, Variable
-from trainer.normalise import Normalisation
+from trainer.data.normalise import Normalisation
 from trainer.tasks.hidden_traces import hidden_on_grid, interpolate_linearly
 from trainer.tasks.reconstruction import Reconstruction
 from trainer.tasks.task import Batch, TaskData, Window

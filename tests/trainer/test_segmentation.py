@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from data_catalog import InputError, Role, Variable
-from trainer.normalise import Normalisation
+from trainer.data.normalise import Normalisation
 from trainer.tasks.segmentation import Segmentation
 from trainer.tasks.task import Batch, TaskData, Window
 

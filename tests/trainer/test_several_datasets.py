@@ -6,10 +6,10 @@ import pytest
 from trainer.checkpoint import last_checkpoint, read_state
 from trainer.config import FaultConfig
 from trainer.config_file import read_config
+from trainer.data.normalise import normalisation_from_manifest
 from trainer.experiment import prepare
-from trainer.faulty_windows import FaultPolicy
-from trainer.normalise import normalisation_from_manifest
-from trainer.order import PADDING
+from trainer.feed.faulty_windows import FaultPolicy
+from trainer.plan.order import PADDING
 from trainer.ranks import Ranks
 
 STOP = FaultPolicy(FaultConfig(), seed=0, record=None)

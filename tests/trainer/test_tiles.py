@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.tiles import Tiling, columns, intersection, within
+from trainer.prediction.tiles import Tiling, columns, intersection, within
 
 
 @given(

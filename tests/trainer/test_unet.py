@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from trainer.unet import UNet, receptive_field
+from trainer.models.unet import UNet, receptive_field
 
 PARAMETERS = {"none": 7_779_241, "layer": 7_785_321, "batch": 7_785_321, "group": 7_785_321}
 

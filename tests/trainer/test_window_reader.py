@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from trainer.config import FeedConfig
-from trainer.data_source import DataSource
-from trainer.normalise import Normalisation
-from trainer.store import Dataset
-from trainer.window_reader import INPUT, LABEL, LIVE, open_readers
+from trainer.data.data_source import DataSource
+from trainer.data.normalise import Normalisation
+from trainer.data.store import Dataset
+from trainer.feed.window_reader import INPUT, LABEL, LIVE, open_readers
 
 DIMS = ("trace", "time")
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.windows import BoxWindows, Edges, WindowPlan, guard_between, plan_windows
+from trainer.plan.windows import BoxWindows, Edges, WindowPlan, guard_between, plan_windows
 
 
 @pytest.mark.parametrize(

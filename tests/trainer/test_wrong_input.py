@@ -173,7 +173,7 @@ def test_what_one_rank_meets_on_the_way_ends_all(stores, salt_stack, write_recip
     done = stores.run("fit", write_recipe(batch_size=2, steps=100), processes=2)
     assert done.returncode == 1, "torchrun's own status"
     assert "salt.zarr/amplitude cannot be read" in done.stderr
-    assert "trainer/loop.py" not in done.stderr, "no traceback of ours"
+    assert "trainer/training/loop.py" not in done.stderr, "no traceback of ours"
 
 
 def test_a_refusal_on_two_ranks_is_said_once(stores, salt_stack, write_recipe):

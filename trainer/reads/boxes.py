@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from trainer.plan.windows import Extents, Indices
 from trainer.reads.readers import ChunkReader, Samples
 from trainer.reads.shelf import ChunkShelf, Key
-from trainer.windows import Extents, Indices
 
 
 @dataclass(frozen=True)

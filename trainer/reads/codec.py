@@ -10,7 +10,7 @@ from numcodecs import blosc, zstd
 from zarr.codecs import BloscCodec, BytesCodec, Endian, ShardingCodec, ZstdCodec
 
 from trainer.reads.objects import Bytes
-from trainer.zarr_array import ZarrArray, codecs_of
+from trainer.reads.zarr_array import ZarrArray, codecs_of
 
 Decompress = Callable[[Bytes, npt.NDArray[Any]], Any]
 

@@ -16,7 +16,7 @@ from trainer.reads.objects import FileSystemObjects, MappedFiles, Objects, Plain
 from trainer.reads.places import ChunkPlaces, can_find
 from trainer.reads.readers import ChunkReader, DirectReader, Expected, ZarrReader
 from trainer.reads.self_test import choose
-from trainer.zarr_array import ZarrArray
+from trainer.reads.zarr_array import ZarrArray
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from zarr.codecs import BytesCodec, Crc32cCodec, ShardingCodec
 
+from trainer.plan.windows import Extents
 from trainer.reads.faults import Fault
 from trainer.reads.objects import Objects, ShortObjectError
-from trainer.windows import Extents
-from trainer.zarr_array import ZarrArray, codecs_of
+from trainer.reads.zarr_array import ZarrArray, codecs_of
 
 NOT_STORED = 2**64 - 1
 

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from data_catalog.storage import DefiniteError, patiently
+from trainer.plan.windows import Extents
 from trainer.reads.codec import ChunkCodec
 from trainer.reads.faults import ChunkFaultError, Fault
 from trainer.reads.objects import Bytes, Objects, ShortObjectError
 from trainer.reads.places import ChunkPlaces, DamagedShardError
-from trainer.windows import Extents
-from trainer.zarr_array import ZarrArray
+from trainer.reads.zarr_array import ZarrArray
 
 Samples = npt.NDArray[Any]
 Grid = npt.NDArray[Any]

@@ -9,10 +9,10 @@ from itertools import islice
 
 import numpy as np
 
+from trainer.plan.windows import Extents
 from trainer.reads.faults import ChunkFaultError
 from trainer.reads.readers import ChunkReader, Expected, Samples
-from trainer.windows import Extents
-from trainer.zarr_array import ZarrArray
+from trainer.reads.zarr_array import ZarrArray
 
 log = logging.getLogger(__name__)
 

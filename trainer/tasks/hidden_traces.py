@@ -8,8 +8,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from trainer.plan.windows import Extents, Ranges
 from trainer.randomness import hashed
-from trainer.windows import Extents, Ranges
 
 Traces = npt.NDArray[np.bool_]
 

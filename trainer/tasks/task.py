@@ -16,8 +16,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from data_catalog import Role, Variable
-from trainer.normalise import Normalisation
-from trainer.windows import Ranges
+from trainer.data.normalise import Normalisation
+from trainer.plan.windows import Ranges
 
 
 @dataclass(frozen=True)

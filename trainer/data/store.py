@@ -9,9 +9,9 @@ import numpy.typing as npt
 import zarr
 
 from data_catalog import Catalog, Entry, InputError, Role, Variable, layout
+from trainer.plan.windows import Ranges
 from trainer.reads.readers import Expected
-from trainer.windows import Ranges
-from trainer.zarr_array import ZarrArray
+from trainer.reads.zarr_array import ZarrArray
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from data_catalog import InputError
-from trainer.store import Dataset, StoredVariable
-from trainer.windows import Edges, WindowPlan, plan_windows
+from trainer.data.store import Dataset, StoredVariable
+from trainer.plan.windows import Edges, WindowPlan, plan_windows
 
 
 def plan_split(

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from data_catalog import InputError
-from trainer.order import PADDING, Order
-from trainer.windows import Indices
+from trainer.plan.order import PADDING, Order
+from trainer.plan.windows import Indices
 
 
 class AuditFile:

@@ -19,18 +19,18 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from data_catalog import Catalog, InputError
-from trainer.batches import arrange
 from trainer.config import FeedConfig, OrderConfig, SelectionConfig
-from trainer.data_source import DataSource
-from trainer.faulty_windows import FaultPolicy
-from trainer.feed import Feed, Key
-from trainer.memory import ReusedMemory
-from trainer.normalise import normalisation_from_manifest
+from trainer.data.data_source import DataSource
+from trainer.data.normalise import normalisation_from_manifest
+from trainer.data.store import Dataset
+from trainer.feed.batches import arrange
+from trainer.feed.faulty_windows import FaultPolicy
+from trainer.feed.feed import Feed, Key
+from trainer.feed.memory import ReusedMemory
+from trainer.feed.sources import Source, Sources
+from trainer.feed.window_reader import INPUT, LIVE, Request, Samples, WindowReader, open_readers
+from trainer.plan.windows import Edges, Extents
 from trainer.ranks import Ranks, ranks_of_environment
-from trainer.sources import Source, Sources
-from trainer.store import Dataset
-from trainer.window_reader import INPUT, LIVE, Request, Samples, WindowReader, open_readers
-from trainer.windows import Edges, Extents
 
 STATE_VERSION, TRAIN = 1, "train"
 

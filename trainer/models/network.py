@@ -12,7 +12,7 @@ from trainer.config import Config
 from trainer.randomness import Purpose, stream
 from trainer.tasks.task import Task
 
-MODELS = {"unet": "trainer.unet:UNet"}
+MODELS = {"unet": "trainer.models.unet:UNet"}
 SMALL = 64
 """Samples along each axis of the input that a model is tried on."""
 MODEL_GIVEN = frozenset({"dims", "in_channels", "out_channels"})

@@ -12,8 +12,6 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from data_catalog import InputError, WorkError
-from trainer.audit import AuditFile
-from trainer.batches import Batches
 from trainer.checkpoint import (
     RunState,
     best_score,
@@ -26,16 +24,18 @@ from trainer.checkpoint import (
     write_checkpoint,
 )
 from trainer.config_file import write_config
-from trainer.examples import on_device
 from trainer.experiment import Experiment
-from trainer.faulty_windows import FaultPolicy
-from trainer.grouping import GroupShape
-from trainer.optimisation import learning_rate, make_optimiser, set_learning_rate, take_step
+from trainer.feed.audit import AuditFile
+from trainer.feed.batches import Batches
+from trainer.feed.examples import on_device
+from trainer.feed.faulty_windows import FaultPolicy
+from trainer.plan.grouping import GroupShape
 from trainer.ranks import Ranks, joined, wait_for_all
 from trainer.run_folder import make_run_folder
-from trainer.run_log import RunLog
-from trainer.scoring import Scores, score_split
 from trainer.tasks.task import Batch
+from trainer.training.optimisation import learning_rate, make_optimiser, set_learning_rate, take_step
+from trainer.training.run_log import RunLog
+from trainer.training.scoring import Scores, score_split
 
 BUCKET_MIB = 8  # DDP's 25 MiB would leave the tail of a small network's gradients exposed
 

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from data_catalog import InputError
-from trainer.augment import augmented
 from trainer.config import AugmentConfig
-from trainer.feed import Key
-from trainer.memory import ReusedMemory
+from trainer.feed.augment import augmented
+from trainer.feed.feed import Key
+from trainer.feed.memory import ReusedMemory
+from trainer.feed.window_reader import Request, Samples, WindowReader
 from trainer.randomness import Purpose, stream
 from trainer.tasks.task import Batch, Example, Task
-from trainer.window_reader import Request, Samples, WindowReader
 
 NO_CHANGE = AugmentConfig()
 

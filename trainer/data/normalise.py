@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from data_catalog import InputError
-from trainer.store import Dataset, StoredVariable
-from trainer.windows import Extents, Ranges
+from trainer.data.store import Dataset, StoredVariable
+from trainer.plan.windows import Extents, Ranges
 
 log = logging.getLogger(__name__)
 

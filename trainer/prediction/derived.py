@@ -11,9 +11,9 @@ from pydantic import JsonValue
 
 from data_catalog import Box, Derived, Entry, InputError, Variable, layout
 from data_catalog.schema import NAME_PATTERN
-from trainer.store import Dataset
+from trainer.data.store import Dataset
+from trainer.reads.zarr_array import ZarrArray
 from trainer.tasks.task import OutputVariable
-from trainer.zarr_array import ZarrArray
 
 MOST_TRIES = 5
 """Of publishing, where predictions of a dataset end together."""

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.config import FeedConfig
-from trainer.data_source import DataSource
-from trainer.grouping import ChunkGrid
-from trainer.normalise import Normalisation
+from trainer.data.data_source import DataSource
+from trainer.data.normalise import Normalisation
+from trainer.data.store import Dataset, StoredVariable
+from trainer.plan.grouping import ChunkGrid
+from trainer.plan.windows import Extents, Indices, Ranges
 from trainer.reads.boxes import BoxReader, ChunkedArray
 from trainer.reads.opening import RemoteCache, open_chunks
-from trainer.store import Dataset, StoredVariable
 from trainer.tasks.task import Window
-from trainer.windows import Extents, Indices, Ranges
 
 INPUT, LABEL, LIVE = "input", "label", "live"
 

@@ -20,7 +20,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from trainer.windows import BoxWindows, Extents, Indices, WindowPlan
+from trainer.plan.windows import BoxWindows, Extents, Indices, WindowPlan
 
 
 @dataclass(frozen=True, eq=False)

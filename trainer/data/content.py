@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from data_catalog import InputError, Variable
 from trainer.config import SelectionConfig
-from trainer.store import Dataset, StoredVariable
-from trainer.windows import BoxWindows, Extents, WindowPlan
+from trainer.data.store import Dataset, StoredVariable
+from trainer.plan.windows import BoxWindows, Extents, WindowPlan
 
 Density = npt.NDArray[np.float64]
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trainer.batches import Batches
-from trainer.examples import on_device
-from trainer.faulty_windows import FaultPolicy
+from trainer.feed.batches import Batches
+from trainer.feed.examples import on_device
+from trainer.feed.faulty_windows import FaultPolicy
 from trainer.ranks import sum_over_ranks
 from trainer.tasks.task import Batch, Task
 

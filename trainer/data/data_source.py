@@ -6,11 +6,11 @@ from itertools import product
 
 from data_catalog import InputError, Role
 from trainer.config import Config, SelectionConfig
-from trainer.content import select_windows
-from trainer.normalise import Normalisation, chunks_of
-from trainer.splits import half, plan_split
-from trainer.store import Dataset, StoredVariable
-from trainer.windows import Edges, WindowPlan, guard_between
+from trainer.data.content import select_windows
+from trainer.data.normalise import Normalisation, chunks_of
+from trainer.data.splits import half, plan_split
+from trainer.data.store import Dataset, StoredVariable
+from trainer.plan.windows import Edges, WindowPlan, guard_between
 
 
 @dataclass(frozen=True)

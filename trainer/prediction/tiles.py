@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from trainer.windows import Extents, Ranges
+from trainer.plan.windows import Extents, Ranges
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.config import AugmentConfig
-from trainer.normalise import Normalisation
+from trainer.data.normalise import Normalisation
 from trainer.tasks.task import Window
 
 Axes = tuple[int | None, ...]

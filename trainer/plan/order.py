@@ -21,9 +21,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from data_catalog import InputError
-from trainer.groups import JoinedGroups
+from trainer.plan.groups import JoinedGroups
+from trainer.plan.windows import Indices
 from trainer.randomness import Purpose, hashed, stream
-from trainer.windows import Indices
 
 PADDING = -1
 """Stands for no window: fills up the last batch of an epoch and weighs nothing."""

@@ -15,8 +15,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from data_catalog import InputError
-from trainer.groups import Groups, JoinedGroups
-from trainer.windows import BoxWindows, Extents, Indices, WindowPlan
+from trainer.plan.groups import Groups, JoinedGroups
+from trainer.plan.windows import BoxWindows, Extents, Indices, WindowPlan
 
 MOST_GROUPS = 2**20
 """More take seconds to permute, and mix no better."""

@@ -5,14 +5,14 @@ import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from trainer.audit import AuditFile
 from trainer.config import FeedConfig, OrderConfig
-from trainer.faulty_windows import FaultPolicy
-from trainer.feed import Feed, Maker, look_ahead_batches
-from trainer.grouping import ChunkedPlan, Grouping, GroupShape, choose_grouping
-from trainer.order import Order, check_share
+from trainer.feed.audit import AuditFile
+from trainer.feed.faulty_windows import FaultPolicy
+from trainer.feed.feed import Feed, Maker, look_ahead_batches
+from trainer.feed.sources import Sources
+from trainer.plan.grouping import ChunkedPlan, Grouping, GroupShape, choose_grouping
+from trainer.plan.order import Order, check_share
 from trainer.ranks import Ranks
-from trainer.sources import Sources
 
 log = logging.getLogger(__name__)
 

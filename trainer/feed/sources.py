@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from trainer.window_reader import Request, WindowReader
-from trainer.windows import Indices, WindowPlan
+from trainer.feed.window_reader import Request, WindowReader
+from trainer.plan.windows import Indices, WindowPlan
 
 
 @dataclass(frozen=True)

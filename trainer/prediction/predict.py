@@ -11,14 +11,14 @@ import torch
 from pydantic import JsonValue
 
 from data_catalog import InputError
-from trainer.derived import check_is_new, describe, new_group, open_arrays, publish
 from trainer.experiment import Experiment
-from trainer.network import size_multiple
-from trainer.predictor import Predictor
+from trainer.feed.window_reader import open_readers
+from trainer.models.network import size_multiple
+from trainer.plan.windows import Extents, Ranges
+from trainer.prediction.derived import check_is_new, describe, new_group, open_arrays, publish
+from trainer.prediction.predictor import Predictor
+from trainer.prediction.tiles import Tiling, columns
 from trainer.ranks import Ranks, joined, sum_over_ranks, wait_for_all
-from trainer.tiles import Tiling, columns
-from trainer.window_reader import open_readers
-from trainer.windows import Extents, Ranges
 
 log = logging.getLogger(__name__)
 

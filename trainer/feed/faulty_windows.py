@@ -9,9 +9,9 @@ from threading import Lock
 
 from data_catalog import InputError
 from trainer.config import FaultConfig
+from trainer.plan.windows import Indices
 from trainer.randomness import Purpose, stream
 from trainer.reads.faults import ChunkFaultError
-from trainer.windows import Indices
 
 log = logging.getLogger(__name__)
 

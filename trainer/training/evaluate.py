@@ -2,9 +2,9 @@
 
 from data_catalog import InputError
 from trainer.experiment import Experiment
-from trainer.faulty_windows import FaultPolicy
+from trainer.feed.faulty_windows import FaultPolicy
 from trainer.ranks import Ranks, joined
-from trainer.scoring import score_split
+from trainer.training.scoring import score_split
 
 
 def evaluate(experiment: Experiment, *, split: str | None, ranks: Ranks) -> dict[str, float]:

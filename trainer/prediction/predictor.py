@@ -8,11 +8,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from trainer.feed.window_reader import WindowReader, sections
+from trainer.plan.windows import Ranges
+from trainer.prediction.tiles import Tile, Tiling, intersection, within
+from trainer.reads.zarr_array import ZarrArray
 from trainer.tasks.task import Task, Window
-from trainer.tiles import Tile, Tiling, intersection, within
-from trainer.window_reader import WindowReader, sections
-from trainer.windows import Ranges
-from trainer.zarr_array import ZarrArray
 
 Samples = npt.NDArray[np.generic]
 

@@ -19,15 +19,15 @@ from typing import Generic, Protocol, Self, TypeVar
 import numpy as np
 
 from data_catalog import InputError
-from trainer.audit import AuditFile
 from trainer.config import FeedConfig
-from trainer.faulty_windows import FaultPolicy
-from trainer.order import PADDING, Order, slots_of_rank
+from trainer.feed.audit import AuditFile
+from trainer.feed.faulty_windows import FaultPolicy
+from trainer.feed.sources import Sources
+from trainer.feed.window_reader import Request, Samples
+from trainer.plan.order import PADDING, Order, slots_of_rank
+from trainer.plan.windows import Indices
 from trainer.ranks import Ranks
 from trainer.reads.faults import ChunkFaultError
-from trainer.sources import Sources
-from trainer.window_reader import Request, Samples
-from trainer.windows import Indices
 
 Key = tuple[int, ...]
 """Epoch and window; and the place in the order, where an epoch may take that window several times."""

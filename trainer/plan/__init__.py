@@ -1,0 +1,1 @@
+"""Which windows there are, and which of them each step takes: pure integers."""

@@ -1,0 +1,1 @@
+"""A network learns: steps, scores, checkpoints, and what a run says of itself."""
