@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,13 @@ app = typer.Typer(
     help="Prepared datasets in, trained networks and predictions out.", no_args_is_help=True, rich_markup_mode=None
 )
 
+
+class Resume(StrEnum):
+    """How a run goes on."""
+
+    AUTO = "auto"
+
+
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder that `fit` has written.")]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Split of the dataset [the configuration's test].")]
 
@@ -40,12 +48,14 @@ def fit(
     changes: Annotated[list[str] | None, typer.Option("--set", help="a.b=c: changes one value.")] = None,
     catalog: CatalogOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run [the configuration's].")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")] = False,
+    resume: Annotated[
+        Resume | None, typer.Option(help="auto: go on from the run's last checkpoint, if there is one.")
+    ] = None,
 ) -> None:
     """Trains a network on a prepared dataset."""
     experiment = prepare(read_config(config, changes=changes or (), out=out), catalog=Catalog(catalog))
     ranks = ranks_from_environment()
-    train(experiment, ranks=ranks, resume=resume)
+    train(experiment, ranks=ranks, resume=resume is not None)
     if ranks.is_first:
         print(f"run in {experiment.config.out}; next: python -m trainer predict {experiment.config.out}")
 

@@ -1,6 +1,6 @@
 """Checkpoints: tensors as safetensors, all else as JSON; nothing is unpickled, nothing half-written is ever seen.
 
-    RUN/checkpoints/step-00000200/   model.safetensors  optimiser.safetensors  state.json
+    RUN/checkpoints/step-00000200/   model.safetensors  optimiser.safetensors  average.safetensors  state.json
     RUN/checkpoints/best.json        {"step": 200, "score": 0.81}
 
 A folder is written under another name, flushed, and renamed; so is ``best.json``. All but the last and the best go.
@@ -8,10 +8,13 @@ A folder is written under another name, flushed, and renamed; so is ``best.json`
 
 import hashlib
 import json
+import logging
+import math
 import os
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +24,16 @@ from torch import Tensor, nn
 
 from data_catalog import InputError
 
-VERSION = 3
-MODEL_FILE, OPTIMISER_FILE, STATE_FILE = "model.safetensors", "optimiser.safetensors", "state.json"
-BEST_FILE = "best.json"
+log = logging.getLogger(__name__)
+
+VERSION = 4
+MODEL, OPTIMISER, AVERAGE = "model", "optimiser", "average"
+"""What a checkpoint holds tensors of; the last one only where a running average is kept."""
+
+STATE_FILE, BEST_FILE, SUFFIX = "state.json", "best.json", ".safetensors"
+
+Tensors = Mapping[str, dict[str, Tensor]]
+"""For each of them, by name."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,9 @@ class RunState:
         grouping: `GroupShape` of the training windows, which their order follows from.
         normalisations: Mean and standard deviation of the input, by dataset.
         label: What the entry said of the label variable; None where there was none.
+        learner: Numbers that the learner goes on with.
+        best_score: Of the validation split so far; None before the first one.
+        since_best: Validations since then.
     """
 
     step: int
@@ -45,22 +58,30 @@ class RunState:
     grouping: dict[str, Any]
     normalisations: dict[str, dict[str, float]]
     label: dict[str, Any] | None
+    learner: dict[str, Any]
+    best_score: float | None
+    since_best: int
+
+    def scored(self, score: float) -> "RunState":
+        """The state after one more validation; a score that is not a number is none."""
+        is_better = not math.isnan(score) and (self.best_score is None or score > self.best_score)
+        best = score if is_better else self.best_score
+        return replace(self, best_score=best, since_best=0 if is_better else self.since_best + 1)
 
 
-def write_checkpoint(folder: Path, *, state: RunState, model: nn.Module, optimiser: torch.optim.Optimizer) -> Path:
-    """Writes a checkpoint, atomically.
+def write_checkpoint(folder: Path, *, state: RunState, tensors: Tensors) -> Path:
+    """Writes a checkpoint, atomically; one of the same step goes.
 
     Args:
         folder: ``RUN/checkpoints``.
         state: Where the run stands.
-        model: Its weights.
-        optimiser: Its moments.
+        tensors: On the CPU.
 
     Returns:
         The checkpoint's folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {MODEL_FILE: save(_on_cpu(model.state_dict())), OPTIMISER_FILE: save(_on_cpu(_flatten(optimiser)))}
+    files = {_file(part): save(_in_order(of_part)) for part, of_part in tensors.items()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     document = {"version": VERSION, "state": asdict(state), "sha256": digests}
     files[STATE_FILE] = json.dumps(document, indent=2).encode()
@@ -69,6 +90,8 @@ def write_checkpoint(folder: Path, *, state: RunState, model: nn.Module, optimis
         _write_flushed(temporary / name, content=content)
     final = folder / f"step-{state.step:08d}"
     temporary.chmod(0o755)
+    if final.exists():  # damaged, or the run would have gone on from it
+        shutil.rmtree(final)
     temporary.rename(final)
     return final
 
@@ -80,30 +103,46 @@ def mark_best(folder: Path, *, step: int, score: float) -> None:
     temporary.replace(folder / BEST_FILE)
 
 
-def best_score(folder: Path) -> float:
-    """The best score so far; minus infinity where there is none."""
-    path = folder / BEST_FILE
-    return float(json.loads(path.read_text())["score"]) if path.exists() else float("-inf")
-
-
-def prune(folder: Path) -> None:
-    """Removes all checkpoints but the last and the best, and whatever an interrupted run left half-written."""
-    kept = {last_checkpoint(folder), best_checkpoint(folder)}
+def prune(folder: Path, *, keep: int) -> None:
+    """Removes all checkpoints but the last ones and the best, and whatever an interrupted run left half-written."""
+    kept = {*checkpoints(folder)[:keep], best_checkpoint(folder)}
     for path in folder.iterdir():
         if path.is_dir() and path not in kept:
             shutil.rmtree(path)
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of the highest step, if there is any."""
-    return max(folder.glob("step-*"), default=None)
+def checkpoints(folder: Path) -> list[Path]:
+    """All of them, the last one first."""
+    return sorted(folder.glob("step-*"), reverse=True)
+
+
+def last_whole_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint that is as it was written; None where there is none at all.
+
+    Raises:
+        InputError: If all of them are damaged.
+    """
+    damaged = None
+    for checkpoint in checkpoints(folder):
+        try:
+            read_state(checkpoint)
+            for name in _read_document(checkpoint)["sha256"]:
+                _read_content(checkpoint, name.removesuffix(SUFFIX))
+        except DamagedCheckpointError as error:
+            log.warning("%s", error)
+            damaged = error
+        else:
+            return checkpoint
+    if damaged:
+        raise damaged
+    return None
 
 
 def best_checkpoint(folder: Path) -> Path | None:
     """The checkpoint with the best score; the last one where none was scored."""
     path = folder / BEST_FILE
     if not path.exists():
-        return last_checkpoint(folder)
+        return next(iter(checkpoints(folder)), None)
     return folder / f"step-{json.loads(path.read_text())['step']:08d}"
 
 
@@ -121,13 +160,18 @@ def read_state(checkpoint: Path) -> RunState:
     return RunState(**document["state"])
 
 
-def load_model(checkpoint: Path, *, model: nn.Module) -> None:
+def load_model(checkpoint: Path, *, model: nn.Module, part: str = MODEL) -> None:
     """Puts a checkpoint's weights into a network.
+
+    Args:
+        checkpoint: Its folder.
+        model: The network.
+        part: `MODEL`, or `AVERAGE`.
 
     Raises:
         InputError: If the checkpoint is damaged, or of another network.
     """
-    tensors = _read_tensors(checkpoint, MODEL_FILE)
+    tensors = read_tensors(checkpoint, part)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if expected != found:
@@ -141,6 +185,11 @@ def load_model(checkpoint: Path, *, model: nn.Module) -> None:
     model.load_state_dict(tensors)
 
 
+def load_scored_model(checkpoint: Path, *, model: nn.Module) -> None:
+    """The weights that were scored: the running average where one was kept; raises as `load_model` does."""
+    load_model(checkpoint, model=model, part=AVERAGE if (checkpoint / _file(AVERAGE)).exists() else MODEL)
+
+
 def load_optimiser(checkpoint: Path, *, optimiser: torch.optim.Optimizer) -> None:
     """Puts a checkpoint's moments into an optimiser of the same parameters.
 
@@ -148,19 +197,38 @@ def load_optimiser(checkpoint: Path, *, optimiser: torch.optim.Optimizer) -> Non
         InputError: If the checkpoint is damaged.
     """
     state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _read_tensors(checkpoint, OPTIMISER_FILE).items():
+    for name, tensor in read_tensors(checkpoint, OPTIMISER).items():
         number, _, quantity = name.partition(".")
         state.setdefault(int(number), {})[quantity] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
-def _flatten(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+def moments(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The tensors of an optimiser, by the number of the parameter and the name of the quantity."""
     state = optimiser.state_dict()["state"]
     return {f"{number}.{name}": tensor for number, each in state.items() for name, tensor in each.items()}
 
 
-def _on_cpu(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+def read_tensors(checkpoint: Path, part: str) -> dict[str, Tensor]:
+    """The tensors of one part of a checkpoint.
+
+    Raises:
+        InputError: If they are not those that were written.
+    """
+    return load(_read_content(checkpoint, part))
+
+
+class DamagedCheckpointError(InputError):
+    """A checkpoint is not as it was written."""
+
+
+def _file(part: str) -> str:
+    return part + SUFFIX
+
+
+def _in_order(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """safetensors knows one order of dimensions in memory."""
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
 def _write_flushed(path: Path, *, content: bytes) -> None:
@@ -178,15 +246,16 @@ def _read_document(checkpoint: Path) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _read_tensors(checkpoint: Path, name: str) -> dict[str, Tensor]:
+def _read_content(checkpoint: Path, part: str) -> bytes:
+    name = _file(part)
     try:
         content = (checkpoint / name).read_bytes()
     except OSError as error:
         raise _damaged(checkpoint, f"{name} cannot be read ({error.strerror})") from None
     if hashlib.sha256(content).hexdigest() != _read_document(checkpoint)["sha256"][name]:
         raise _damaged(checkpoint, f"{name} holds {len(content)} bytes that are not those written")
-    return load(content)
+    return content
 
 
-def _damaged(checkpoint: Path, what: str) -> InputError:
-    return InputError(f"checkpoint {checkpoint} is damaged: {what}. Remove its folder to go on from the one before it.")
+def _damaged(checkpoint: Path, what: str) -> DamagedCheckpointError:
+    return DamagedCheckpointError(f"checkpoint {checkpoint} is damaged: {what}. Remove its folder to do without it.")

@@ -63,21 +63,40 @@ class Component(Section):
 
 
 class OptimiserConfig(Section):
-    """AdamW, with a rate that rises linearly and then falls as half a cosine.
+    """AdamW, with a rate that rises linearly and then falls. The rate follows from windows seen, not from steps.
 
     Attributes:
         learning_rate: Highest rate.
         weight_decay: Decoupled decay of every parameter.
-        warmup_steps: Steps of the linear rise.
+        schedule: How the rate falls: as half a ``cosine``, ``linear``, or not at all, ``constant``.
+        warmup_samples: Windows seen while it rises.
         final_fraction: The last step's rate as a fraction of the highest one.
         clip_norm: Gradients are scaled down to this L2 norm; None leaves them.
+        average_decay: What a running average of the weights keeps of itself at each step, 0.999 say; it is scored and
+            predicts in place of the weights themselves. None keeps none.
     """
 
     learning_rate: Positive = 1e-3
     weight_decay: NotNegative = 0.01
-    warmup_steps: Whole = 100
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_samples: Whole = 1000
     final_fraction: Annotated[float, Field(ge=0, le=1)] = 0.01
     clip_norm: Positive | None = 1.0
+    average_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
+class ComputeConfig(Section):
+    """How a device computes.
+
+    Attributes:
+        precision: ``bfloat16`` and ``float16`` run convolutions in 16 bits, and keep weights, normalisation and losses
+            in float32; ``float64`` is for comparisons.
+        micro_batch: Windows of a rank that its device works on at once: where its share of ``batch_size`` does not fit
+            into memory. None takes the whole share. The gradient is that of the whole batch either way.
+    """
+
+    precision: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
+    micro_batch: Count | None = None
 
 
 class OversampleRule(Section):
@@ -215,11 +234,14 @@ class Config(Section):
         model: The network and its settings.
         task: The task and its settings.
         optimiser: How weights move.
+        compute: How a device computes.
         batch_size: Windows of a step over all ranks together.
         steps: Length of the run; or give ``epochs``.
         epochs: Length of the run in passes over the training windows.
         validate_every_steps: How often the validation split is scored.
+        patience: Validations in a row without a better score after which the run ends; None goes to the end.
         checkpoint_every_steps: How often a checkpoint is written; scoring writes one too.
+        keep_checkpoints: How many of the last ones are kept, beside the best.
         seed: Fixes the weights at the start, the order of windows and what tasks draw.
         order: How windows are mixed.
         feed: How windows are read.
@@ -237,11 +259,14 @@ class Config(Section):
     model: Component
     task: Component
     optimiser: OptimiserConfig = OptimiserConfig()
+    compute: ComputeConfig = ComputeConfig()
     batch_size: Count
     steps: Count | None = None
     epochs: Count | None = None
     validate_every_steps: Count = 500
+    patience: Count | None = None
     checkpoint_every_steps: Count = 500
+    keep_checkpoints: Count = 1
     seed: Whole = 0
     order: OrderConfig = OrderConfig()
     feed: FeedConfig = FeedConfig()

@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     LANES = 5
     SUBSTITUTES = 6
     AUGMENT = 7
+    LAYERS = 8
 
 
 def stream(seed: int, *numbers: int, purpose: Purpose) -> np.random.Generator:

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from data_catalog import Catalog, InputError, Variable
-from trainer.checkpoint import best_checkpoint, load_model, read_state
+from trainer.checkpoint import best_checkpoint, load_scored_model, read_state
 from trainer.config import Config
 from trainer.config_file import read_config
 from trainer.data.normalise import Normalisation
@@ -51,7 +51,7 @@ def open_run(folder: Path, *, catalog: Catalog, dataset: str | None = None, alon
         catalog=catalog,
         learned=learned,
     )
-    load_model(checkpoint, model=experiment.model)
+    load_scored_model(checkpoint, model=experiment.model)
     return replace(experiment, state=state)
 
 

@@ -252,7 +252,7 @@ def write_recipe(tmp_path: Path) -> Callable[..., Path]:
             "window": {"crossline": 16, "time": 16},
             "model": {"name": "unet", "levels": 3, "start_filters": 4},
             "task": {"name": "segmentation"},
-            "optimiser": {"learning_rate": 0.01, "warmup_steps": 2},
+            "optimiser": {"learning_rate": 0.01, "warmup_samples": 16},
             "batch_size": 8,
             "steps": 6,
             "validate_every_steps": 3,

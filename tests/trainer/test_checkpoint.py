@@ -1,23 +1,26 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
-from data_catalog import InputError
+from data_catalog import InputError, WorkError
 from trainer import checkpoint
 from trainer.checkpoint import (
+    MODEL,
+    OPTIMISER,
     RunState,
     best_checkpoint,
-    best_score,
-    last_checkpoint,
+    checkpoints,
+    last_whole_checkpoint,
     load_model,
     load_optimiser,
-    mark_best,
-    prune,
+    moments,
     read_state,
     write_checkpoint,
 )
 from trainer.models.unet import UNet
+from trainer.training.checkpoint_writer import CheckpointWriter
 
 
 def network(*, start_filters=2, seed=0):
@@ -40,14 +43,21 @@ def state_at(step):
         grouping={"lanes": 2, "blocks": [{"extents": [4, 16], "walk": 0, "slab": 4}]},
         normalisations={"salt": {"mean": 1.5, "standard_deviation": 0.1}},
         label=None,
+        learner={"skipped": 0},
+        best_score=None,
+        since_best=0,
     )
+
+
+def tensors(model, optimiser):
+    return {MODEL: model.state_dict(), OPTIMISER: moments(optimiser)}
 
 
 @pytest.fixture
 def written(tmp_path):
     model = network()
     optimiser = trained(model)
-    return write_checkpoint(tmp_path, state=state_at(7), model=model, optimiser=optimiser), model, optimiser
+    return write_checkpoint(tmp_path, state=state_at(7), tensors=tensors(model, optimiser)), model, optimiser
 
 
 def test_all_comes_back(written):
@@ -89,7 +99,7 @@ def test_another_version_is_refused(written):
     path, _, _ = written
     document = json.loads((path / "state.json").read_text())
     (path / "state.json").write_text(json.dumps(document | {"version": 99}))
-    with pytest.raises(InputError, match="has version 99, this trainer reads 3"):
+    with pytest.raises(InputError, match="has version 99, this trainer reads 4"):
         read_state(path)
 
 
@@ -98,24 +108,64 @@ def test_a_write_that_is_cut_short_leaves_no_checkpoint(tmp_path, monkeypatch):
         path.write_bytes(content[:10])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "_write_flushed", fail)
-    model = network()
-    with pytest.raises(KeyboardInterrupt):
-        write_checkpoint(tmp_path, state=state_at(1), model=model, optimiser=trained(model))
-    assert last_checkpoint(tmp_path) is None
-    prune(tmp_path)
-    assert not list(tmp_path.iterdir()), "what was half-written goes with the next checkpoint"
-
-
-def test_last_and_best_are_kept(tmp_path):
     model = network()
     optimiser = trained(model)
-    assert best_score(tmp_path) == float("-inf")
-    for step, score in enumerate((0.1, 0.8, 0.3, 0.2)):
-        write_checkpoint(tmp_path, state=state_at(step), model=model, optimiser=optimiser)
-        if score > best_score(tmp_path):
-            mark_best(tmp_path, step=step, score=score)
-        prune(tmp_path)
-    assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-00000001", "step-00000003"]
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "_write_flushed", fail)
+        with pytest.raises(KeyboardInterrupt):
+            write_checkpoint(tmp_path, state=state_at(1), tensors=tensors(model, optimiser))
+    assert checkpoints(tmp_path) == []
+    assert last_whole_checkpoint(tmp_path) is None
+    with CheckpointWriter(tmp_path, keep=1) as writer:
+        writer.write(state_at(2), tensors(model, optimiser), is_best=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"], "what was half-written went"
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(1, [3, 1]), (3, [3, 2, 1]), (9, [3, 2, 1, 0])])
+def test_last_and_best_are_kept(tmp_path, keep, kept):
+    model = network()
+    optimiser = trained(model)
+    state = state_at(0)
+    with CheckpointWriter(tmp_path, keep=keep) as writer:
+        for step, score in enumerate((0.1, 0.8, float("nan"), 0.2)):
+            state = replace(state.scored(score), step=step)
+            writer.write(state, tensors(model, optimiser), is_best=not state.since_best)
+    assert (state.best_score, state.since_best) == (0.8, 2)
+    assert [read_state(path).step for path in checkpoints(tmp_path)] == kept
     assert read_state(best_checkpoint(tmp_path)).step == 1
-    assert read_state(last_checkpoint(tmp_path)).step == 3
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimiser.safetensors", "state.json"])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, name, caplog):
+    model = network()
+    optimiser = trained(model)
+    of_model = tensors(model, optimiser)
+    first, last = (write_checkpoint(tmp_path, state=state_at(step), tensors=of_model) for step in (1, 2))
+    assert last_whole_checkpoint(tmp_path) == last
+    (last / name).write_bytes((last / name).read_bytes()[:-9])
+    assert last_whole_checkpoint(tmp_path) == first
+    assert f"step-00000002 is damaged: {name}" in caplog.text
+    assert write_checkpoint(tmp_path, state=state_at(2), tensors=of_model) == last
+    assert last_whole_checkpoint(tmp_path) == last
+    for path in (first, last):
+        (path / name).unlink()
+    with pytest.raises(InputError, match="step-00000001 is damaged"):
+        last_whole_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_run(tmp_path, monkeypatch):
+    def full(path, *, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "_write_flushed", full)
+    model = network()
+    of_model = tensors(model, trained(model))
+
+    def write(*steps):
+        with CheckpointWriter(tmp_path, keep=1) as writer:
+            for step in steps:
+                writer.write(state_at(step), of_model, is_best=False)
+
+    for steps in [(1,), (1, 2)]:
+        with pytest.raises(WorkError, match=r"No space left on device.*: make room"):
+            write(*steps)

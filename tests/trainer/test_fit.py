@@ -52,7 +52,7 @@ def test_a_resumed_run_repeats_an_undisturbed_one(call, salt_stack, write_recipe
     for path in checkpoints[1:]:
         path.rename(tmp_path / path.name)
     (tmp_path / "cut/metrics.jsonl").unlink()
-    assert call("fit", recipe, "--out", tmp_path / "cut", "--resume") == 0
+    assert call("fit", recipe, "--out", tmp_path / "cut", "--resume", "auto") == 0
     resumed = losses_of(tmp_path / "cut")
     assert list(resumed) == list(range(cut_at + 1, len(whole) + 1))
     assert resumed == {step: whole[step] for step in resumed}
@@ -97,7 +97,7 @@ def test_two_ranks_take_the_steps_of_one(stores, call, salt_stack, write_recipe,
 def test_an_audit_proves_what_ranks_were_fed_across_a_resume(stores, salt_stack, write_recipe, tmp_path, first_ranks):
     recipe = write_recipe(feed={"audit": True}, splits={"validation": None}, steps=30, checkpoint_every_steps=7)
     assert stores.run("fit", recipe, "--set", "steps=10", processes=first_ranks).returncode == 0
-    assert stores.run("fit", recipe, "--resume", processes=1).returncode == 0
+    assert stores.run("fit", recipe, "--resume", "auto", processes=1).returncode == 0
     done = stores.run("audit", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "in 30 steps of" in done.stdout

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from trainer.checkpoint import last_checkpoint, read_state
+from trainer.checkpoint import last_whole_checkpoint, read_state
 from trainer.config import FaultConfig
 from trainer.config_file import read_config
 from trainer.data.normalise import normalisation_from_manifest
@@ -73,7 +73,7 @@ def test_trained_scored_audited_and_predicted(surveys, call, write_recipe, tmp_p
     recipe = write_recipe(more_datasets=MORE, feed={"audit": True}, steps=20)
     assert call("fit", recipe) == 0
     assert call("audit", tmp_path / "run") == 0
-    state = read_state(last_checkpoint(tmp_path / "run/checkpoints"))
+    state = read_state(last_whole_checkpoint(tmp_path / "run/checkpoints"))
     assert state.normalisations.keys() == {"salt", "loud"}
     capsys.readouterr()
     assert call("evaluate", tmp_path / "run") == 0
@@ -112,17 +112,20 @@ def test_a_run_goes_on_with_the_groups_that_it_began_with(stores, salt_stack, ca
     """A larger budget would choose other groups; too small a one for those is refused with the figure."""
     small = {"feed": {"resident_nbytes": 430_000}, "splits": {"validation": None}, "stride": {"time": 4}}
     assert call("fit", write_recipe(**small), "--set", "steps=3") == 0
-    shape = read_state(last_checkpoint(tmp_path / "run/checkpoints")).grouping
+    shape = read_state(last_whole_checkpoint(tmp_path / "run/checkpoints")).grouping
     fresh = tmp_path / "fresh"
     large = ("--set", "feed.resident_nbytes=100000000")
     assert call("fit", write_recipe(**small), *large, "--set", "steps=3", "--out", fresh) == 0
-    assert read_state(last_checkpoint(fresh / "checkpoints")).grouping != shape, "the case should have a choice"
-    assert call("fit", write_recipe(**small), *large, "--resume") == 0
-    assert read_state(last_checkpoint(tmp_path / "run/checkpoints")).grouping == shape
+    assert read_state(last_whole_checkpoint(fresh / "checkpoints")).grouping != shape, "the case should have a choice"
+    assert call("fit", write_recipe(**small), *large, "--resume", "auto") == 0
+    assert read_state(last_whole_checkpoint(tmp_path / "run/checkpoints")).grouping == shape
     capsys.readouterr()
-    assert call("fit", write_recipe(**small), "--resume", "--set", f"order.lanes={shape['lanes'] + 1}") == 2
+    assert call("fit", write_recipe(**small), "--resume", "auto", "--set", f"order.lanes={shape['lanes'] + 1}") == 2
     assert f"the run began with {shape['lanes']}" in capsys.readouterr().err
-    assert call("fit", write_recipe(**small), "--resume", "--set", "feed.resident_nbytes=9000", "--set", "steps=9") == 2
+    assert (
+        call("fit", write_recipe(**small), "--resume", "auto", "--set", "feed.resident_nbytes=9000", "--set", "steps=9")
+        == 2
+    )
     assert "allow at least that" in capsys.readouterr().err
 
 

@@ -26,6 +26,7 @@ class Reconstruction:
 
     in_channels = 2
     out_channels = 1
+    is_mean = True
     reach = REACH
 
     def __init__(

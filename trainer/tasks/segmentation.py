@@ -56,7 +56,7 @@ class Segmentation:
                 f"({', '.join(self._class_names)}); give one for each."
             )
         self._class_weights = torch.tensor(class_weights or (1.0,) * self.out_channels)
-        self._dice_weight = dice_weight
+        self._dice_weight, self.is_mean = dice_weight, not dice_weight
         self._class_of_value = np.full(256, self.out_channels, dtype=np.uint8)  # any other value: no class
         self._class_of_value[self._class_values] = np.arange(self.out_channels)
         self.outputs = self._output_variables(data.variable.dims)

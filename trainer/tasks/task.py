@@ -109,12 +109,15 @@ class Task(Protocol):
         out_channels: Channels that the network returns.
         reach: Samples around a sample that its input depends on; prediction takes that much more context.
         outputs: Variables of a derived group by name.
+        is_mean: Whether `loss` is a mean, some sums over others that follow from the targets alone: micro-batches then
+            need no forward pass to learn the latter. False if a task does not say.
     """
 
     in_channels: int
     out_channels: int
     reach: int
     outputs: dict[str, OutputVariable]
+    is_mean: bool
 
     def example(self, window: Window, *, generator: np.random.Generator) -> Example:
         """Turns a window into an example; whatever is random comes from ``generator``."""

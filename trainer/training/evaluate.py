@@ -4,6 +4,7 @@ from data_catalog import InputError
 from trainer.experiment import Experiment
 from trainer.feed.faulty_windows import FaultPolicy
 from trainer.ranks import Ranks, joined
+from trainer.training.arithmetic import arithmetic
 from trainer.training.scoring import score_split
 
 
@@ -26,6 +27,8 @@ def evaluate(experiment: Experiment, *, split: str | None, ranks: Ranks) -> dict
         if named.label is not None:
             source.dataset.variable(named.label)  # a network can do without it, a score cannot
     batches = experiment.scoring_batches(experiment.readers(), split=split, ranks=ranks)
-    model, faults = experiment.model.to(ranks.device), FaultPolicy(config.feed.faults, seed=config.seed, record=None)
+    how = arithmetic(config.compute.precision, device=ranks.device)
+    model = experiment.model.to(device=ranks.device, dtype=how.dtype)
+    faults = FaultPolicy(config.feed.faults, seed=config.seed, record=None)
     with joined(ranks):
-        return score_split(model, task=experiment.task, batches=batches, faults=faults).metrics
+        return score_split(model, task=experiment.task, batches=batches, faults=faults, arithmetic=how).metrics

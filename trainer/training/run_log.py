@@ -14,21 +14,26 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from trainer.training.learner import StepOutcome
+from trainer.training.scoring import Scores
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
 class RunLog:
     """Writes as the run goes; use it in a ``with``."""
 
-    def __init__(self, folder: Path, *, first_step: int, steps: int) -> None:
+    def __init__(self, folder: Path, *, first_step: int, steps: int, batch_size: int) -> None:
         """Begins or goes on.
 
         Args:
             folder: Of the run.
             first_step: Where this part of the run begins.
             steps: Of the whole run.
+            batch_size: Windows of a step.
         """
-        self._steps = steps
+        self._steps, self._batch_size = steps, batch_size
+        self._since_s, self._waited_s = time.perf_counter(), 0.0
         self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115 (closed in __exit__)
         self._board = SummaryWriter(folder / "tensorboard", purge_step=first_step)
         self._last_line_s = -math.inf
@@ -46,9 +51,26 @@ class RunLog:
         self._board.close()
         self._lines.close()
 
-    def step(self, step: int, *, values: dict[str, float]) -> None:
-        """Notes one step, counted from 1 when done."""
-        self._write({"step": step, **values})
+    def step(self, step: int, outcome: StepOutcome, *, learning_rate: float, waited_s: float) -> None:
+        """Notes one step.
+
+        Args:
+            step: Counted from 1 when done.
+            outcome: What it came to.
+            learning_rate: That it was taken with.
+            waited_s: Seconds that the run has waited for batches so far.
+        """
+        now_s = time.perf_counter()
+        step_s = now_s - self._since_s
+        values = {
+            "loss": outcome.loss,
+            "gradient_norm": outcome.gradient_norm,
+            "learning_rate": learning_rate,
+            "windows_per_s": self._batch_size / step_s,
+            "wait": (waited_s - self._waited_s) / step_s,
+        }
+        self._since_s, self._waited_s = now_s, waited_s
+        self._write({"step": step, **values, **({"skipped": True} if outcome.skipped else {})})
         for name, value in values.items():
             self._board.add_scalar(f"step/{name}", value, step)
         about = f"loss {values['loss']:.4f}  {values['windows_per_s']:.1f} windows/s"
@@ -58,13 +80,15 @@ class RunLog:
             self._last_line_s = time.monotonic()
             print(f"step {step}/{self._steps}  {about}", flush=True)
 
-    def scores(self, step: int, *, split: str, metrics: dict[str, float], picture: dict[str, Tensor]) -> None:
+    def scores(self, step: int, *, split: str, scores: Scores) -> None:
         """Notes the metrics of a split, and shows the picture's views side by side."""
+        metrics, picture = scores.metrics, scores.picture
         self._write({"step": step, "split": split, **metrics})
         for name, value in metrics.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
         self._board.add_image(f"{split}: {', '.join(picture)}", side_by_side(picture), step, dataformats="HW")
         print(f"step {step}  {split}: {described(metrics)}", flush=True)
+        self._since_s = time.perf_counter()
 
     def _write(self, values: dict[str, Any]) -> None:
         json_values = {key: None if value != value else value for key, value in values.items()}  # JSON has no NaN

@@ -10,6 +10,7 @@ from trainer.feed.examples import on_device
 from trainer.feed.faulty_windows import FaultPolicy
 from trainer.ranks import sum_over_ranks
 from trainer.tasks.task import Batch, Task
+from trainer.training.arithmetic import FLOAT32, Arithmetic
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,9 @@ class Scores:
 
 
 @torch.no_grad()
-def score_split(model: nn.Module, *, task: Task, batches: Batches[Batch], faults: FaultPolicy) -> Scores:
+def score_split(
+    model: nn.Module, *, task: Task, batches: Batches[Batch], faults: FaultPolicy, arithmetic: Arithmetic = FLOAT32
+) -> Scores:
     """Runs a network over a split and merges what all ranks have counted; all of them call this together.
 
     Args:
@@ -36,13 +39,14 @@ def score_split(model: nn.Module, *, task: Task, batches: Batches[Batch], faults
         task: What it has learned.
         batches: Those of the split.
         faults: What to do about chunks that cannot be used.
+        arithmetic: How the network is run.
     """
     model.eval()
     totals = []
     picture: dict[str, Tensor] = {}
     with batches.feed(range(batches.order.steps_per_epoch), faults=faults) as feed:
         for batch in on_device(feed, device=batches.ranks.device):
-            output = model(batch.input)
+            output = arithmetic.run(model, batch.input)
             totals.append(task.statistics(output, batch=batch))
             picture = picture or task.picture(output, batch=batch)
     model.train()

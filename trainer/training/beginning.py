@@ -1,0 +1,123 @@
+"""A run made ready: begun anew, or from its last checkpoint, and judged alike on every rank."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from data_catalog import InputError
+from trainer.checkpoint import RunState, last_whole_checkpoint, read_state
+from trainer.experiment import Experiment
+from trainer.feed.batches import Batches
+from trainer.feed.faulty_windows import FaultPolicy
+from trainer.plan.grouping import GroupShape
+from trainer.ranks import Ranks
+from trainer.tasks.task import Batch
+from trainer.training.learner import Learner
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run ready to go.
+
+    Attributes:
+        experiment: Data, task and network.
+        ranks: The processes of the run.
+        training: Batches to learn from.
+        validation: Batches to score; None where there are none.
+        faults: What to do about chunks that cannot be used.
+        learner: Moves the network's weights.
+        state: Where it stands.
+        steps: Of the whole run.
+    """
+
+    experiment: Experiment
+    ranks: Ranks
+    training: Batches[Batch]
+    validation: Batches[Batch] | None
+    faults: FaultPolicy
+    learner: Learner
+    state: RunState
+    steps: int
+
+
+def begin(experiment: Experiment, *, ranks: Ranks, resume: bool) -> Run:
+    """Makes a run ready.
+
+    Args:
+        experiment: Data, task and network.
+        ranks: The processes of the run.
+        resume: Whether to go on from the run's last checkpoint, if there is one.
+
+    Raises:
+        InputError: If there is a run already, or its checkpoint is of another one, or something does not fit.
+    """
+    config = experiment.config
+    checkpoint = last_whole_checkpoint(config.out / "checkpoints")
+    if checkpoint and not resume:
+        raise InputError(f"{config.out} holds a run already: go on with --resume auto, or choose another --out.")
+    before = read_state(checkpoint) if checkpoint else None
+    if checkpoint and before:
+        _check_origin(_origin(experiment), before.origin, checkpoint=checkpoint)
+    readers = experiment.readers()
+    shape = GroupShape.model_validate(before.grouping) if before else None
+    training, validation = experiment.training_batches(readers, ranks=ranks, shape=shape), None
+    if config.splits.validation:
+        validation = experiment.scoring_batches(readers, split=config.splits.validation, ranks=ranks)
+    learner = Learner(experiment.model, task=experiment.task, config=config, ranks=ranks)
+    if checkpoint and before:
+        _check_order(checkpoint, found=before.order_digest, expected=training.order.digest)
+        learner.load(checkpoint, numbers=before.learner)
+    return Run(
+        experiment=experiment,
+        ranks=ranks,
+        training=training,
+        validation=validation,
+        faults=FaultPolicy(config.feed.faults, seed=config.seed, record=config.out / f"faults-{ranks.rank}.jsonl"),
+        learner=learner,
+        state=before or _first_state(experiment, training=training, learner=learner),
+        steps=config.steps or (config.epochs or 0) * training.order.steps_per_epoch,
+    )
+
+
+def _first_state(experiment: Experiment, *, training: Batches[Batch], learner: Learner) -> RunState:
+    label = experiment.main.label
+    return RunState(
+        step=0,
+        order_digest=training.order.digest,
+        origin=_origin(experiment),
+        grouping=training.grouping.shape.model_dump(mode="json"),
+        normalisations={source.dataset.entry.name: asdict(source.normalisation) for source in experiment.data},
+        label=None if label is None else label.variable.model_dump(mode="json"),
+        learner=learner.numbers(),
+        best_score=None,
+        since_best=0,
+    )
+
+
+def _check_order(checkpoint: Path, *, found: str, expected: str) -> None:
+    if found != expected:
+        raise InputError(
+            f"checkpoint {checkpoint} saw other windows in another order: datasets, splits, window, stride, edges, "
+            "select, batch_size, order or seed have changed. Set them back, or choose another --out."
+        )
+
+
+def _origin(experiment: Experiment) -> dict[str, Any]:
+    config, main = experiment.config, experiment.main
+    return {
+        "dataset.name": config.dataset.name,
+        "dataset.variable": main.stored.path,
+        "dataset.label": None if main.label is None else main.label.path,
+        "more_datasets": [each.model_dump(mode="json") for each in config.more_datasets],
+        "task": config.task.model_dump(mode="json"),
+        "model": config.model.model_dump(mode="json"),
+    }
+
+
+def _check_origin(present: Mapping[str, Any], origin: Mapping[str, Any], *, checkpoint: Path) -> None:
+    if different := [place for place in present if present[place] != origin.get(place)]:
+        changes = ", ".join(f"config.{place} {origin.get(place)!r} to {present[place]!r}" for place in different)
+        raise InputError(
+            f"checkpoint {checkpoint} is of another run: changed {changes}. Set back, or choose another --out."
+        )

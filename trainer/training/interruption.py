@@ -1,0 +1,54 @@
+"""Requests to end, as schedulers send them before they take a machine away: heard by one rank, heeded by all."""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Self
+
+import torch
+import torch.distributed as dist
+
+from trainer.ranks import Ranks
+
+EXIT_REQUEUE = 75
+"""Exit status of a run that was saved and may go on: EX_TEMPFAIL of sysexits.h, "try again later"."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class Interruption:
+    """Catches `SIGNALS` for as long as a ``with`` lasts; a second one does what it would have done without."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        """Catches nothing yet.
+
+        Args:
+            ranks: All of them ask at the same steps.
+        """
+        self._device, self._heard = ranks.device, False
+        self._asked: tuple[torch.Tensor, dist.Work | None] | None = None
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def ask(self) -> None:
+        """Asks all ranks whether one of them was told to end; goes on meanwhile."""
+        answer = torch.tensor([self._heard], dtype=torch.uint8, device=self._device)
+        work = dist.all_reduce(answer, op=dist.ReduceOp.MAX, async_op=True) if dist.is_initialized() else None
+        self._asked = answer, work
+
+    def agreed(self) -> bool:
+        """The answer, the same on all ranks."""
+        assert self._asked is not None, "ask first"
+        answer, work = self._asked
+        if work is not None:
+            work.wait()
+        return bool(answer)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self._heard = True
+        signal.signal(number, self._before[signal.Signals(number)])

@@ -1,0 +1,183 @@
+"""A network and what moves it: one step at a time, the same on all ranks."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data_catalog import InputError, WorkError
+from trainer.checkpoint import AVERAGE, MODEL, OPTIMISER, load_model, load_optimiser, moments
+from trainer.config import Config
+from trainer.feed.batches import Batches
+from trainer.feed.faulty_windows import FaultPolicy
+from trainer.randomness import Purpose, stream
+from trainer.ranks import Ranks
+from trainer.tasks.task import Batch, Task
+from trainer.training.arithmetic import arithmetic
+from trainer.training.average import running_average
+from trainer.training.gradient import backward
+from trainer.training.over_ranks import over_ranks
+from trainer.training.scoring import Scores, score_split
+
+MOST_SKIPPED = 30
+"""Steps in a row without a finite gradient: float16 needs some of them to find its scale, a run that diverged all."""
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What one step came to.
+
+    Attributes:
+        loss: Over the samples of all ranks.
+        gradient_norm: L2, before clipping.
+        skipped: Whether the weights stayed as they were, since the gradient was not finite.
+    """
+
+    loss: float
+    gradient_norm: float
+    skipped: bool
+
+
+class Learner:
+    """Moves the weights of a network.
+
+    Attributes:
+        model: The network itself.
+        optimiser: Moves its weights.
+        average: Follows them; None where none is wanted.
+        skipped: Steps that left the weights as they were, over the whole run.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        task: Task,
+        config: Config,
+        ranks: Ranks,
+        optimiser: torch.optim.Optimizer | None = None,
+    ) -> None:
+        """Puts the network where it learns.
+
+        Args:
+            model: With the weights that it starts from.
+            task: What it learns.
+            config: How.
+            ranks: The processes of the run.
+            optimiser: Of the network's parameters; AdamW as configured by default.
+        """
+        self._task, self._config, self._ranks = task, config, ranks
+        self._arithmetic = arithmetic(config.compute.precision, device=ranks.device)
+        self._network: nn.Module | None = None
+        self.model = model.to(device=ranks.device, dtype=self._arithmetic.dtype)
+        self.optimiser = optimiser or make_optimiser(self.model, config=config)
+        decay = config.optimiser.average_decay
+        self.average = None if decay is None else running_average(self.model, decay=decay)
+        self.skipped = self._skipped_in_row = 0
+
+    @property
+    def parts(self) -> int:
+        """Micro-batches of a rank's share of a batch."""
+        share = math.ceil(self._config.batch_size / self._ranks.world_size)
+        return math.ceil(share / (self._config.compute.micro_batch or share))
+
+    def step(self, batch: Batch, *, number: int, rate: float) -> StepOutcome:
+        """Forward, backward, and one move of the weights, all ranks together.
+
+        Args:
+            batch: This rank's share.
+            number: Of the step, counted from 0.
+            rate: Learning rate.
+
+        Raises:
+            WorkError: If the gradient has not been finite for many steps.
+        """
+        if self._network is None:  # not before the ranks have joined
+            self._network = over_ranks(self.model, ranks=self._ranks, accumulates=self.parts > 1)
+        # Layers draw from the global generator: what they draw shall follow from the step, whatever came before it.
+        draws = stream(self._config.seed, number, self._ranks.rank, purpose=Purpose.LAYERS)
+        torch.manual_seed(int(draws.integers(2**63)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = backward(
+            self._network,
+            batch=batch,
+            task=self._task,
+            ranks=self._ranks,
+            arithmetic=self._arithmetic,
+            parts=self.parts,
+        )
+        scaler, clip_norm = self._arithmetic.scaler, self._config.optimiser.clip_norm
+        scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), math.inf if clip_norm is None else clip_norm)
+        outcome = self._outcome(*torch.stack([loss, norm.to(loss)]).tolist(), number=number)
+        if not outcome.skipped:
+            scaler.step(self.optimiser)
+            if self.average is not None:
+                self.average.update_parameters(self.model)
+        scaler.update()
+        return outcome
+
+    def score(self, batches: Batches[Batch], *, faults: FaultPolicy) -> Scores:
+        """Scores the network, or the average where there is one; arguments as of `score_split`."""
+        scored = self.model if self.average is None else self.average.module
+        return score_split(scored, task=self._task, batches=batches, faults=faults, arithmetic=self._arithmetic)
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """What a checkpoint has to keep, copied to the CPU: the next step changes nothing of it."""
+        found = {MODEL: self.model.state_dict(), OPTIMISER: moments(self.optimiser)}
+        if self.average is not None:
+            found[AVERAGE] = self.average.module.state_dict()
+        return {
+            part: {name: tensor.detach().to("cpu", copy=True) for name, tensor in of_part.items()}
+            for part, of_part in found.items()
+        }
+
+    def numbers(self) -> dict[str, Any]:
+        """The same of what are no tensors."""
+        averaged = None if self.average is None else int(self.average.n_averaged)
+        return {"skipped": self.skipped, "averaged": averaged, "scaler": self._arithmetic.scaler.state_dict()}
+
+    def load(self, checkpoint: Path, *, numbers: Mapping[str, Any]) -> None:
+        """Goes on from where `tensors` and `numbers` were taken.
+
+        Raises:
+            InputError: If the checkpoint is damaged, of another network, or without the average that is wanted.
+        """
+        load_model(checkpoint, model=self.model)
+        load_optimiser(checkpoint, optimiser=self.optimiser)
+        if self.average is not None:
+            if numbers["averaged"] is None:
+                raise InputError(
+                    f"checkpoint {checkpoint} holds no running average: set config.optimiser.average_decay back to "
+                    "null, or choose another --out."
+                )
+            load_model(checkpoint, model=self.average.module, part=AVERAGE)
+            self.average.n_averaged.fill_(numbers["averaged"])
+        if self._arithmetic.scaler.is_enabled() and numbers["scaler"]:
+            self._arithmetic.scaler.load_state_dict(numbers["scaler"])
+        self.skipped = numbers["skipped"]
+
+    def _outcome(self, loss: float, norm: float, *, number: int) -> StepOutcome:
+        """All ranks find the same: gradients have been added up over them."""
+        skipped = not (math.isfinite(loss) and math.isfinite(norm))
+        self._skipped_in_row = self._skipped_in_row + 1 if skipped else 0
+        self.skipped += skipped
+        if self._skipped_in_row > MOST_SKIPPED:
+            raise WorkError(
+                f"the loss is {loss} at step {number + 1}, and {MOST_SKIPPED} steps before it had no finite gradient "
+                "either: lower config.optimiser.learning_rate, and go on with --resume auto, or "
+                "begin again."
+            )
+        return StepOutcome(loss, norm, skipped)
+
+
+def make_optimiser(model: nn.Module, *, config: Config) -> torch.optim.AdamW:
+    """AdamW over all parameters that may move."""
+    moving = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(moving, lr=config.optimiser.learning_rate, weight_decay=config.optimiser.weight_decay)
