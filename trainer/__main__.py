@@ -86,7 +86,7 @@ def bench_loader(
     if as_json:
         print(json.dumps({"rank": ranks.rank, **asdict(report)}))
     else:
-        print_report(report, console=command_line.console())
+        print_report(report, rank=ranks.rank, console=command_line.console())
 
 
 @app.command()
@@ -96,10 +96,12 @@ def audit(run: RunArgument, catalog: CatalogOption = None) -> None:
     assert experiment.state, "a run is opened at a checkpoint"
     shape = GroupShape.model_validate(experiment.state.grouping)
     batches = experiment.training_batches(experiment.readers(), ranks=Ranks(), shape=shape)
-    found = judge(run, order=batches.order)
+    found = judge(run, order=batches.order, steps=experiment.state.step)
+    since = f" from step {found.first_step} on" if found.first_step else ""
     print(
-        f"{found.windows} windows in {found.steps} steps of {found.ranks} ranks are those of the order; {found.epochs} "
-        f"whole epochs hold each window as often as planned; {found.left_out} places were left out or replaced"
+        f"{found.windows} windows in {found.steps} steps of {found.ranks} ranks{since} are those of the order; "
+        f"{found.epochs} epochs were fed whole, each window as often as planned; {found.left_out} places were left out "
+        "or replaced for a fault"
     )
 
 

@@ -5,6 +5,7 @@ there when it has done one. Like a GPU it is given the next step while it works 
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,38 +16,32 @@ from rich.table import Table
 from trainer.experiment import Experiment
 from trainer.feed.examples import on_device
 from trainer.feed.faulty_windows import FaultPolicy
+from trainer.feed.feed import Feed
+from trainer.plan.order import PADDING
 from trainer.ranks import Ranks
+from trainer.tasks.task import Batch
 
 MB, MIB = 10**6, 2**20
 
-UNITS = {
-    "windows_per_s": "windows/s",
-    "input_mb_per_s": "MB/s",
-    "busy": "%",
-    "step_s": "s",
-    "first_batch_s": "s",
-    "readers": "",
-    "amplification": "times the chunks that were touched",
-    "planned_amplification": "times, over a whole epoch",
-    "lanes": "for each window of a batch",
-    "groups": "of windows",
-    "resident_mib": "MiB of decoded chunks at most",
-    "anonymous_mib": "MiB of the process in all",
-    "steps": "",
-    "windows": "",
+ENOUGH_BUSY = 0.98
+
+SHOWN = {
+    "windows_per_s": ("speed", "windows/s, without the first batch"),
+    "input_mb_per_s": ("input", "MB/s of samples as stored"),
+    "step_s": ("simulated step", "s (--step-ms)"),
+    "busy": ("accelerator busy", ""),
+    "first_batch_s": ("first batch after", "s"),
+    "readers": ("readers", ""),
+    "amplification": ("each chunk was read", "times"),
+    "planned_amplification": ("and will be in an epoch", "times at most"),
+    "lanes": ("a batch is mixed from", "places in the order for each of its windows"),
+    "groups": ("of", "groups of windows that share chunks"),
+    "resident_mib": ("decoded chunks", "MiB at most"),
+    "anonymous_mib": ("memory of the process", "MiB"),
+    "steps": ("steps", ""),
+    "windows": ("windows", "in all but the first"),
 }
-LABELS = {
-    "windows_per_s": "speed",
-    "input_mb_per_s": "input",
-    "busy": "accelerator busy",
-    "step_s": "simulated step",
-    "first_batch_s": "first batch after",
-    "readers": "readers, time for a chunk",
-    "amplification": "read",
-    "planned_amplification": "planned to read",
-    "resident_mib": "resident",
-    "anonymous_mib": "anonymous memory",
-}
+"""What each figure is called in the table, and its unit."""
 
 
 class SimulatedAccelerator:
@@ -126,18 +121,18 @@ def bench_loader(experiment: Experiment, *, ranks: Ranks, steps: int, step_s: fl
     readers = experiment.readers()
     examples = experiment.training_batches(readers, ranks=ranks)
     boxes, faults = readers[0].boxes, FaultPolicy(experiment.config.feed.faults, seed=0, record=None)
-    windows, accelerator = 0, SimulatedAccelerator(step_s)
+    counts_of_steps: list[int] = []
+    accelerator = SimulatedAccelerator(step_s)
     with examples.feed(range(steps), faults=faults) as feed:
-        batches = on_device(feed, device=ranks.device)
+        batches = on_device(_counted(feed, into=counts_of_steps), device=ranks.device)
         next(batches)
         first_batch_s = time.perf_counter() - begun
         started = time.perf_counter()
-        for batch in batches:
-            windows += len(batch.input)
+        for _ in batches:
             accelerator.submit()
         accelerator.finish()
         elapsed = time.perf_counter() - started
-    counts, order = boxes.counts, examples.order
+    windows, counts, order = sum(counts_of_steps[1:]), boxes.counts, examples.order
     window_nbytes = int(np.prod(list(experiment.config.window.values()))) * experiment.main.stored.array.dtype.itemsize
     return LoaderReport(
         steps=steps,
@@ -157,20 +152,35 @@ def bench_loader(experiment: Experiment, *, ranks: Ranks, steps: int, step_s: fl
     )
 
 
-def print_report(report: LoaderReport, *, console: Console) -> None:
-    """Prints a report as a table."""
-    table = Table("figure", "value", box=None, show_header=False)
-    for name, unit in UNITS.items():
-        table.add_row(LABELS.get(name, name), _shown(getattr(report, name), unit))
+def _counted(feed: Feed[Batch], *, into: list[int]) -> Iterator[Batch]:
+    """Batches, and how many windows each of them holds."""
+    while True:
+        try:
+            windows, batch = feed.next_step()
+        except StopIteration:
+            return
+        into.append(int(np.count_nonzero(windows != PADDING)))
+        yield batch
+
+
+def print_report(report: LoaderReport, *, rank: int, console: Console) -> None:
+    """Prints a report of one rank as a table."""
+    table = Table("figure", "value", box=None, show_header=False, title=f"rank {rank}", title_justify="left")
+    for name, (label, unit) in SHOWN.items():
+        table.add_row(label, f"{_shown(name, report)} {unit}".strip())
     console.print(table)
+    if report.step_s:
+        waits = "hardly waits" if report.busy >= ENOUGH_BUSY else "waits"
+        console.print(f"A network that takes {report.step_s:.3g} s for a step {waits} for batches.")
 
 
-def _shown(value: float | dict[str, str], unit: str) -> str:
-    if isinstance(value, dict):
-        return "\n".join(f"{name}: {about}" for name, about in value.items())
-    if unit == "%":
-        return f"{value:.0%}"
-    return (f"{value} {unit}" if isinstance(value, int) else f"{value:.4g} {unit}").strip()
+def _shown(name: str, report: LoaderReport) -> str:
+    value = getattr(report, name)
+    if name == "readers":
+        return "\n".join(f"{part}: {about}" for part, about in value.items())
+    if name == "busy":
+        return f"{value:.1%}" if report.step_s else "give --step-ms"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
 def anonymous_nbytes() -> int:

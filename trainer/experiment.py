@@ -1,5 +1,6 @@
 """Everything that a run needs, judged before any rank waits for another: the same on all ranks, or refused on all."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from data_catalog import Catalog, InputError, Variable
 from trainer.checkpoint import RunState
 from trainer.components import resolve, settings_of
 from trainer.config import AugmentConfig, Config, DatasetConfig
-from trainer.data.data_source import DataSource, check_guards
+from trainer.data.data_source import DataSource, check_dims, check_guards
 from trainer.data.normalise import Normalisation, normalisation_from_manifest
 from trainer.data.store import Dataset, StoredVariable
 from trainer.feed.batches import Batches, arrange
@@ -228,12 +229,13 @@ def _class_counts(config: Config, data: tuple[DataSource, ...]) -> dict[str, int
 
 
 def _check_dims(config: Config, *, stored: StoredVariable) -> None:
+    check_dims(stored, window=config.window, stride=config.stride)
     dims = stored.variable.dims
-    for place, named in {"window": config.window, "stride": config.stride}.items():
-        if unknown := sorted(set(named) - set(dims)):
-            raise InputError(
-                f"config.{place}: {', '.join(unknown)} is no dimension of {stored.name!r}, which has {', '.join(dims)}."
-            )
+    if config.augment.time_shift >= config.window.get(dims[-1], math.inf):
+        raise InputError(
+            f"config.augment.time_shift is {config.augment.time_shift}, and windows have {config.window[dims[-1]]} "
+            f"samples along {dims[-1]}: nothing would be left of some."
+        )
     if dims[-1] not in config.window and (config.augment.time_shift or config.augment.drop_traces):
         raise InputError(
             f"config.augment: time_shift and drop_traces need windows along {dims[-1]}, config.window has "
@@ -248,6 +250,11 @@ def _check_dims(config: Config, *, stored: StoredVariable) -> None:
 
 def _check_alike(main: DataSource, other: DataSource, *, labels: bool) -> None:
     """Windows of all datasets go into the same batches; a trained network may do without their labels."""
+    if labels and main.label and not other.label:
+        raise InputError(
+            f"config.more_datasets: the main dataset is read with label {main.label.name!r}; name that of "
+            f"{other.dataset.entry.name!r} as well."
+        )
     facts: list[tuple[str, object, object]] = [
         ("dimensions", main.stored.variable.dims, other.stored.variable.dims),
     ]

@@ -41,7 +41,10 @@ def open_run(folder: Path, *, catalog: Catalog, dataset: str | None = None, alon
     """
     checkpoint = best_checkpoint(folder / "checkpoints")
     if checkpoint is None:
-        raise InputError(f"{folder} holds no checkpoint: give the folder that `fit` wrote, its `out`.")
+        raise InputError(
+            f"{folder} holds no checkpoint: give the folder that `fit` wrote, its `out`; a run that ended before the "
+            "first one left nothing to go by."
+        )
     config = read_config(folder / "config.yaml")
     state = read_state(checkpoint)
     label = None if state.label is None else Variable.model_validate(state.label)

@@ -50,7 +50,8 @@ def test_a_batch_is_what_the_store_holds(open_windows, arrays):
         }
         for place, window in enumerate(batch["window"].tolist()):
             if window < 0:
-                assert not any(batch[name][place].any() for name in ("input", "live", "label"))
+                assert not any(batch[name][place].any() for name in ("input", "live"))
+                assert (batch["label"][place] == 255).all(), "the ignore value"
                 continue
             cut = cut_of(dataset, window)
             np.testing.assert_array_equal(batch["input"][place], arrays["amplitude"][cut])
@@ -195,8 +196,68 @@ def test_a_state_of_another_order_is_refused(open_windows, changes):
     state = open_windows().state_dict()
     with pytest.raises(InputError, match="of other windows or of another order"):
         open_windows(**changes).load_state_dict(state)
-    with pytest.raises(InputError, match="version 7, expected 1"):
-        open_windows().load_state_dict(state | {"version": 7})
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"version": 7}, r"state.version: Input should be 1, found 7"),
+        ({"epoch": -3}, r"state.epoch: .* found -3"),
+        ({"samples_seen": 10**7}, "has seen 10000000 windows of an epoch of"),
+        ({"place": 3}, "state.place"),
+        ({"plan": None}, "state.plan"),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused(open_windows, changes, sentence):
+    dataset = open_windows()
+    with pytest.raises(InputError, match=sentence):
+        dataset.load_state_dict(dataset.state_dict() | changes)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"window": {"crosline": 16, "time": 16}}, "config.window: crosline is no dimension of"),
+        ({"stride": {"tyme": 3}}, "config.stride: tyme is no dimension of"),
+        ({"stride": {"time": 0}}, "WindowDataset.stride.time: Input should be greater than 0, found 0"),
+        ({"window": {"crossline": 16.5, "time": 16}}, "WindowDataset.window.crossline"),
+        ({"edges": "foo"}, "WindowDataset.edges: Input should be 'shift', 'drop' or 'pad'"),
+        ({"batch_size": 0}, "WindowDataset.batch_size"),
+        ({"seed": -1}, "WindowDataset.seed"),
+        ({"feed": {"threads": 2, "thread": 3}}, "WindowDataset.feed.thread"),
+        ({"select": {"min_live": 2}}, "WindowDataset.select.min_live"),
+    ],
+)
+def test_what_makes_no_windows_is_refused_with_a_sentence(open_windows, asked, sentence):
+    with pytest.raises(InputError, match=sentence):
+        open_windows(**asked)
+
+
+def test_sections_may_be_given_as_in_a_configuration(open_windows):
+    dataset = open_windows(feed={"threads": 1}, select={"min_live": 0.1}, order={"lanes": 2})
+    assert dataset.order.lanes == 2
+
+
+def test_a_limit_of_faults_is_that_of_all_epochs(open_windows, stores):
+    shards = (path for path in (stores.folder / "salt.zarr/amplitude/c").rglob("*") if path.is_file())
+    min(shards).unlink()
+    dataset = open_windows(feed={"faults": {"policy": "skip", "limit": 30}})
+
+    def read_on():
+        for _ in range(100):
+            list(dataset)
+
+    with pytest.raises(InputError, match="more than 30 windows could not be read"):
+        read_on()
+
+
+def test_a_piece_of_live_that_is_gone_is_no_dead_trace(open_windows, stores):
+    dataset = open_windows()
+    for path in (stores.folder / "salt.zarr/live/c").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    with pytest.raises(InputError, match=r"salt.zarr/live cannot be read \(missing\)"):
+        list(dataset)
 
 
 def test_a_data_loader_passes_batches_through_without_workers(open_windows):

@@ -42,14 +42,14 @@ def test_a_folder_is_named_as_it_is_written(name, call, salt_stack, write_recipe
 
 
 def test_a_resumed_run_repeats_an_undisturbed_one(call, salt_stack, write_recipe, tmp_path):
-    recipe = write_recipe(steps=None, epochs=1)
+    recipe = write_recipe(steps=None, epochs=1, keep_checkpoints=99)
     assert call("fit", recipe, "--out", tmp_path / "whole") == 0
     assert call("fit", recipe, "--out", tmp_path / "cut") == 0
     whole = losses_of(tmp_path / "whole")
     checkpoints = sorted((tmp_path / "cut/checkpoints").glob("step-*"))
-    cut_at = int(checkpoints[0].name.removeprefix("step-"))
-    assert 0 < cut_at < len(whole), "the best checkpoint lies before the end"
-    for path in checkpoints[1:]:
+    cut_at = int(checkpoints[2].name.removeprefix("step-"))
+    assert 0 < cut_at < len(whole)
+    for path in checkpoints[3:]:
         path.rename(tmp_path / path.name)
     (tmp_path / "cut/metrics.jsonl").unlink()
     assert call("fit", recipe, "--out", tmp_path / "cut", "--resume", "auto") == 0
@@ -82,12 +82,12 @@ def test_windows_of_three_dimensions(call, stores, write_recipe, tmp_path):
 
 @pytest.mark.slow
 def test_two_ranks_take_the_steps_of_one(stores, call, salt_stack, write_recipe, tmp_path):
-    recipe = write_recipe()
+    recipe = write_recipe(compute={"precision": "float64"})
     assert call("fit", recipe, "--out", tmp_path / "alone") == 0
     done = stores.run("fit", recipe, "--out", tmp_path / "together", processes=2)
     assert done.returncode == 0, done.stderr
     alone, together = losses_of(tmp_path / "alone"), losses_of(tmp_path / "together")
-    assert together == pytest.approx(alone, rel=1e-4)
+    assert together == pytest.approx(alone, rel=1e-10)
     done = stores.run("predict", tmp_path / "together", "--id", "said", processes=2)
     assert done.returncode == 0, done.stderr
     assert "said" in stores.catalog.open("salt").derived
@@ -101,7 +101,7 @@ def test_an_audit_proves_what_ranks_were_fed_across_a_resume(stores, salt_stack,
     done = stores.run("audit", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "in 30 steps of" in done.stdout
-    assert "2 whole epochs hold each window as often as planned; 0 places were left out" in done.stdout
+    assert "2 epochs were fed whole, each window as often as planned; 0 places were left out" in done.stdout
     path = tmp_path / "run/audit-1.jsonl"
     path.write_text(path.read_text().replace('"windows": [', '"windows": [1', 1))
     tampered = stores.run("audit", tmp_path / "run")
@@ -120,4 +120,5 @@ def test_the_loader_is_measured_as_it_would_be_used(stores, salt_stack, write_re
     assert report["windows_per_s"] > 0
     table = stores.run("bench-loader", write_recipe(), "--steps", "5")
     assert "accelerator busy" in table.stdout
-    assert "times the chunks that were touched" in table.stdout
+    assert "each chunk was read" in table.stdout
+    assert "give --step-ms" in table.stdout

@@ -66,8 +66,10 @@ def test_figures_are_those_of_the_windows_themselves(case):
     read = sum(nbytes(set().union(*(of_window[window] for window in windows.tolist())), grids) for windows in groups)
     # Where a variable lacks a dimension it counts as read once for each block along it.
     once = nbytes({chunk for chunks in of_window.values() for chunk in chunks}, grids)
-    assert chosen.amplification == pytest.approx(read / once)
-    assert chosen.lane_nbytes * chosen.shape.lanes * 2 + max(grid.nbytes for grid in grids) <= budget
+    decoding = max(grid.nbytes for grid in grids)
+    all_held = once + decoding <= budget
+    assert chosen.amplification == pytest.approx(1.0 if all_held else read / once)
+    assert all_held or chosen.lane_nbytes * chosen.shape.lanes * 2 + decoding <= budget
     for windows in groups:
         uses = [of_window[window] for window in windows.tolist()]
         shared = [chunk for chunk, times in _times(uses).items() if times > 1]
@@ -103,6 +105,18 @@ def test_more_memory_reads_less_and_keeps_to_it():
     assert found == sorted(found, reverse=True)
     assert found[0] > 1.2
     assert found[-1] < 1.15
+
+
+def test_no_more_memory_is_wanted_than_all_of_the_chunks_take():
+    everything = 32 * 32 * grids_of(64, 64)[0].nbytes + 2 * grids_of(64, 64)[0].nbytes
+    chosen = choose_grouping(
+        a_section_plan(), grids_of(64, 64), batch_size=1000, ranks=1, threads=2, budget_nbytes=everything
+    )
+    assert (chosen.amplification, chosen.shape.lanes, chosen.well_mixed_nbytes) == (1.0, 4, everything)
+    with pytest.raises(InputError, match=rf"can take {everything} bytes"):
+        choose_grouping(
+            a_section_plan(), grids_of(64, 64), batch_size=1000, ranks=1, threads=2, budget_nbytes=everything - 1
+        )
 
 
 def test_lanes_are_as_many_as_fit():

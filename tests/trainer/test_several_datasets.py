@@ -101,16 +101,22 @@ def test_what_cannot_go_into_one_batch_is_refused(stores, salt_stack, call, writ
     for more, sentence in {
         "line": "is no dimension of",
         "salt": "name salt twice",
-        "unlabelled": "has a label's dimensions None, the main dataset 'salt' has",
+        "unlabelled": "is read with label 'salt'; name that of 'unlabelled'",
         "absent": "absent",
     }.items():
         assert call("fit", write_recipe(more_datasets=[{"name": more}])) == 2
         assert sentence in capsys.readouterr().err
 
 
-def test_a_run_goes_on_with_the_groups_that_it_began_with(stores, salt_stack, call, write_recipe, tmp_path, capsys):
+def test_a_run_goes_on_with_the_groups_that_it_began_with(stores, call, write_recipe, tmp_path, capsys):
     """A larger budget would choose other groups; too small a one for those is refused with the figure."""
-    small = {"feed": {"resident_nbytes": 430_000}, "splits": {"validation": None}, "stride": {"time": 4}}
+    stores.make_salt("salt", shape=(12, 96, 160))
+    small = {
+        "feed": {"resident_nbytes": 400_000},
+        "splits": {"validation": None},
+        "stride": {"time": 4},
+        "batch_size": 4,
+    }
     assert call("fit", write_recipe(**small), "--set", "steps=3") == 0
     shape = read_state(last_whole_checkpoint(tmp_path / "run/checkpoints")).grouping
     fresh = tmp_path / "fresh"

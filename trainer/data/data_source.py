@@ -80,6 +80,20 @@ class DataSource:
         return plan_split(self.dataset, self.stored, split, window=window, stride=window, edges=edges)
 
 
+def check_dims(stored: StoredVariable, *, window: Mapping[str, int], stride: Mapping[str, int]) -> None:
+    """Refuses windows and strides along dimensions that a variable has not.
+
+    Raises:
+        InputError: With the dimensions found and known.
+    """
+    dims = stored.variable.dims
+    for place, named in {"window": window, "stride": stride}.items():
+        if unknown := sorted(set(named) - set(dims)):
+            raise InputError(
+                f"config.{place}: {', '.join(unknown)} is no dimension of {stored.name!r}, which has {', '.join(dims)}."
+            )
+
+
 def check_guards(source: DataSource, *, config: Config) -> None:
     """Refuses splits so close to each other that a window of one could touch a neighbour in the other.
 

@@ -97,8 +97,7 @@ class Dataset:
 
     def _all_counted(self, stored: StoredVariable) -> bool:
         """Whether the manifest counts as many live samples, finite or not, as there are samples."""
-        counted = sum(self.manifest(stored, name).sum(dtype=np.int64) for name in ("count", "nonfinite_count"))
-        return int(counted) == prod(stored.variable.shape)
+        return int(self._counted(stored).sum()) == prod(stored.variable.shape)
 
     def split(self, name: str, *, dims: tuple[str, ...]) -> tuple[Ranges, ...]:
         """The boxes of a split along the given dimensions.
@@ -121,19 +120,33 @@ class Dataset:
         counts = self._open(_manifest_path(label, layout.CLASS_COUNTS))
         return np.asarray(counts.oindex[..., np.array(values, dtype=np.int64)])
 
-    def expected_chunks(self, stored: StoredVariable, *, every_time: bool) -> Expected:
+    def expected_chunks(self, stored: StoredVariable, *, main: StoredVariable, every_time: bool) -> Expected:
         """What the manifest says of a variable's chunks as they are stored, where it does.
 
         Args:
             stored: The variable.
+            main: The variable whose traces `live` tells of.
             every_time: Whether to compare whenever a chunk is read, rather than when it is read first.
         """
+        if stored.path == layout.LIVE:
+            return self._expected_live(stored, main=main)
         known = {
             statistic: self.manifest(stored, statistic)
             for statistic in (layout.CHECKSUM, layout.IS_FILL)
             if _manifest_path(stored, statistic) in self._group
         }
         return Expected(known.get(layout.CHECKSUM), known.get(layout.IS_FILL), every_time)
+
+    def _expected_live(self, live: StoredVariable, *, main: StoredVariable) -> Expected:
+        """`live` has no manifest, but a chunk of it cannot be absent where the main variable's counts live samples."""
+        if live.variable.chunk_shape != main.variable.chunk_shape[:-1]:
+            return Expected()
+        return Expected(is_fill=self._counted(main).sum(axis=-1) == 0)
+
+    def _counted(self, stored: StoredVariable) -> npt.NDArray[np.int64]:
+        """Live samples of each inner chunk, finite or not."""
+        counts = (self.manifest(stored, name).astype(np.int64) for name in ("count", "nonfinite_count"))
+        return np.asarray(sum(counts))
 
     def url_of(self, stored: StoredVariable) -> str:
         """Where a variable's array lies."""

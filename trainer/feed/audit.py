@@ -6,11 +6,13 @@ A run that was resumed does some steps again, on other ranks perhaps: they have 
 """
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from data_catalog import InputError
 from trainer.plan.order import PADDING, Order
@@ -28,6 +30,8 @@ class AuditFile:
             rank: Whose file.
         """
         self._path = folder / f"audit-{rank}.jsonl"
+        if self._path.exists() and not self._path.read_bytes().endswith(b"\n"):
+            self._path.write_bytes(self._path.read_bytes() + b"\n")  # a line that was cut short shall spoil no other
 
     def write(self, step: int, *, epoch: int, slots: Indices, windows: Indices) -> None:
         """Adds one step."""
@@ -36,18 +40,28 @@ class AuditFile:
             file.write(json.dumps(line) + "\n")
 
 
+class _Row(BaseModel):
+    """One line of such a file."""
+
+    step: int
+    slots: list[int]
+    windows: list[int]
+
+
 @dataclass(frozen=True)
 class Audit:
     """What the files of a run come to.
 
     Attributes:
-        steps: Steps fed to all slots.
-        epochs: Whole epochs among them.
+        first_step: Where the files begin.
+        steps: Steps fed to all slots, one after the other.
+        epochs: Epochs all of whose windows were fed as often as planned.
         windows: Windows fed, each as often as it was, steps that were done again counted once.
         ranks: Files found.
         left_out: Places that stayed empty, or took another window, since theirs could not be read.
     """
 
+    first_step: int
     steps: int
     epochs: int
     windows: int
@@ -55,37 +69,55 @@ class Audit:
     left_out: int
 
 
-def audit(folder: Path, *, order: Order) -> Audit:
+def audit(folder: Path, *, order: Order, steps: int) -> Audit:
     """Sees that every slot was fed what the order says, and every window of a whole epoch as often as planned.
 
     Args:
         folder: Of the run.
         order: What it should have been fed.
+        steps: That the run has done, as its checkpoint says.
 
     Raises:
         InputError: At the first step that is not as it should be.
     """
-    fed: dict[int, Indices] = {}
     files = sorted(folder.glob("audit-*.jsonl"))
     if not files:
         raise InputError(f"{folder} holds no audit: train with --set feed.audit=true.")
-    faults = set(_faults(folder))
+    fed, faults = _fed(files, batch_size=order.batch_size), set(_faults(folder))
+    first = min(fed)
+    if missing := sorted(set(range(first, max(max(fed) + 1, steps))) - fed.keys()):
+        raise InputError(f"{folder}: no rank says what it was fed at step {missing[0]}.")
+    left_out = {step: _compare(step, windows, order=order, faults=faults) for step, windows in fed.items()}
+    per_epoch = order.steps_per_epoch
+    epochs = [
+        range(epoch * per_epoch, (epoch + 1) * per_epoch)
+        for epoch in range(math.ceil(first / per_epoch), (max(fed) + 1) // per_epoch)
+    ]
+    complete = [epoch for epoch in epochs if not any(left_out[step] for step in epoch)]
+    for epoch in complete:
+        _check_epoch(np.concatenate([fed[step] for step in epoch]), epoch.start // per_epoch, order=order)
+    windows_fed = sum(int(np.count_nonzero(windows >= 0)) for windows in fed.values())
+    return Audit(first, len(fed), len(complete), windows_fed, len(files), sum(left_out.values()))
+
+
+def _fed(files: Sequence[Path], *, batch_size: int) -> dict[int, Indices]:
+    """The windows of all slots at each step; less than `PADDING` where no file tells."""
+    fed: dict[int, Indices] = {}
     for path in files:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            row = json.loads(line)
-            windows = fed.setdefault(row["step"], np.full(order.batch_size, PADDING - 1))
-            slots, taken = np.array(row["slots"]), np.array(row["windows"])
+            try:
+                row = _Row.model_validate_json(line)
+            except ValidationError:
+                continue  # cut short where the process ended; what it told of counts as not told
+            windows = fed.setdefault(row.step, np.full(batch_size, PADDING - 1))
+            slots, taken = np.array(row.slots), np.array(row.windows)
             before = windows[slots]
             if ((before >= PADDING) & (before != taken)).any():
-                raise InputError(f"{path}, line {number}: step {row['step']} was fed other windows the second time.")
+                raise InputError(f"{path}, line {number}: step {row.step} was fed other windows the second time.")
             windows[slots] = taken
-    left_out = sum(_compare(step, windows, order=order, faults=faults) for step, windows in sorted(fed.items()))
-    per_epoch = order.steps_per_epoch
-    epochs = [epoch for epoch in range(1 + max(fed) // per_epoch) if _is_whole(fed, epoch, per_epoch)]
-    for epoch in epochs if not left_out else []:
-        _check_epoch(np.concatenate([fed[epoch * per_epoch + at] for at in range(per_epoch)]), epoch, order=order)
-    windows_fed = sum(int(np.count_nonzero(windows >= 0)) for windows in fed.values())
-    return Audit(len(fed), len(epochs), windows_fed, len(files), left_out)
+    if not fed:
+        raise InputError(f"{files[0].parent} holds an audit that says nothing.")
+    return fed
 
 
 def _faults(folder: Path) -> Iterator[tuple[int, int]]:
@@ -105,10 +137,6 @@ def _compare(step: int, windows: Indices, *, order: Order, faults: set[tuple[int
         if (step, int(planned[slot])) not in faults:
             raise InputError(f"step {step}, slot {slot} was fed window {windows[slot]}, expected {planned[slot]}.")
     return len(other)
-
-
-def _is_whole(fed: dict[int, Indices], epoch: int, per_epoch: int) -> bool:
-    return all(epoch * per_epoch + place in fed for place in range(per_epoch))
 
 
 def _check_epoch(windows: Indices, epoch: int, *, order: Order) -> None:

@@ -11,16 +11,18 @@ or to one with ``batch_size=None`` and no workers.
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from data_catalog import Catalog, InputError
-from trainer.config import FeedConfig, OrderConfig, SelectionConfig
-from trainer.data.data_source import DataSource
+from data_catalog.model_file import validated
+from trainer.config import Count, FeedConfig, OrderConfig, Section, SelectionConfig, Whole
+from trainer.data.data_source import DataSource, check_dims
 from trainer.data.normalise import normalisation_from_manifest
 from trainer.data.store import Dataset
 from trainer.feed.batches import arrange
@@ -32,7 +34,9 @@ from trainer.feed.window_reader import INPUT, LIVE, Request, Samples, WindowRead
 from trainer.plan.windows import Edges, Extents
 from trainer.ranks import Ranks, ranks_of_environment
 
-STATE_VERSION, TRAIN = 1, "train"
+TRAIN = "train"
+
+STATE_VERSION: Final = 1
 
 NO_WORKERS = (
     "WindowDataset reads by threads of its own: give it to a DataLoader with num_workers=0 and batch_size=None, or to "
@@ -40,6 +44,30 @@ NO_WORKERS = (
 )
 
 Windows = dict[str, Tensor]
+
+
+class _Wanted(Section):
+    """What a caller asks for, judged."""
+
+    window: dict[str, Count]
+    batch_size: Count
+    stride: dict[str, Count]
+    edges: Edges
+    select: SelectionConfig
+    seed: Whole
+    order: OrderConfig
+    feed: FeedConfig
+
+
+class _State(BaseModel):
+    """Where an iteration stands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    version: Literal[1]
+    seed: int
+    epoch: Whole
+    samples_seen: Whole
+    plan: str
 
 
 class WindowDataset(IterableDataset[Windows]):
@@ -50,8 +78,11 @@ class WindowDataset(IterableDataset[Windows]):
     - ``input``, (N, X) as stored, or normalised by the split ``train`` (where there is none, by the one that is read),
       and 0 where no trace was recorded, or where samples are NaN or infinite;
     - ``live``, (N, T) bool: which traces were recorded; T is X without the sample axis;
-    - ``label``, as stored, where a label was named: on X, or whole along dimensions that the input has not;
-    - ``window``, (N,) int64: numbers of windows in the plan; -1 for a place that is empty, all of whose samples are 0.
+    - ``label``, as stored, where a label was named: on X, or whole along dimensions that the input has not; its ignore
+      value, or 0 where it has none, where nothing was recorded;
+    - ``window``, (N,) int64: numbers of windows in the plan; -1 for a place that is empty, as at the end of an epoch
+      that the batch size does not divide. Of several ranks one may then have empty places only: a mean over what counts
+      has to allow for that.
 
     Attributes:
         plan: The windows, by number.
@@ -71,13 +102,13 @@ class WindowDataset(IterableDataset[Windows]):
         label: str | None = None,
         stride: Mapping[str, int] | None = None,
         edges: Edges | str = Edges.SHIFT,
-        select: SelectionConfig = SelectionConfig(),  # noqa: B008 (frozen, as the next ones are)
+        select: SelectionConfig | Mapping[str, Any] = SelectionConfig(),  # noqa: B008 (frozen, as the next ones are)
         shuffle: bool = True,
         seed: int = 0,
         normalise: bool = True,
         ranks: Ranks | None = None,
-        order: OrderConfig = OrderConfig(),  # noqa: B008
-        feed: FeedConfig = FeedConfig(),  # noqa: B008
+        order: OrderConfig | Mapping[str, Any] = OrderConfig(),  # noqa: B008
+        feed: FeedConfig | Mapping[str, Any] = FeedConfig(),  # noqa: B008
         catalog: Path | str | None = None,
     ) -> None:
         """Opens a dataset and plans its windows; reads no sample.
@@ -91,7 +122,7 @@ class WindowDataset(IterableDataset[Windows]):
             label: Variable to read along: ``VARIABLE``, or ``ID/VARIABLE`` of the derived group ID.
             stride: Samples between neighbouring windows by dimension; half a window by default.
             edges: What becomes of the rest, where windows and strides do not come out even: `Edges`.
-            select: Which windows are taken, and how often.
+            select: Which windows are taken, and how often; as in a configuration, and so are ``order`` and ``feed``.
             shuffle: Whether to shuffle; else windows come in the order of the plan, as for evaluation.
             seed: Of the order.
             normalise: Whether to normalise the input; else it comes as it is stored.
@@ -104,8 +135,12 @@ class WindowDataset(IterableDataset[Windows]):
             InputError: If something does not fit, saying what was found, expected, and what to do.
         """
         super().__init__()
+        asked = {"window": window, "batch_size": batch_size, "stride": stride or {}, "edges": edges, "seed": seed}
+        asked |= {"select": select, "order": order, "feed": feed}
+        wanted = validated(_Wanted, asked, subject="the call", root="WindowDataset")
         dataset = Dataset(name, catalog=Catalog(catalog))
         stored = dataset.input_variable(variable)
+        check_dims(stored, window=wanted.window, stride=wanted.stride)
         dims = stored.variable.dims
         learned_from = TRAIN if TRAIN in dataset.entry.splits else split
         source = DataSource(
@@ -115,21 +150,22 @@ class WindowDataset(IterableDataset[Windows]):
             normalisation=normalisation_from_manifest(dataset, stored, boxes=dataset.split(learned_from, dims=dims)),
         )
         plan = source.windows_to_learn_from(
-            split, window=window, stride=stride or {}, edges=Edges(edges), select=select
+            split, window=wanted.window, stride=wanted.stride, edges=wanted.edges, select=wanted.select
         )
-        (self.reader,) = open_readers([source], config=feed)
+        (self.reader,) = open_readers([source], config=wanted.feed)
         unseen = tuple(axis for axis, dim in enumerate(dims) if dim not in window)
         self._batches = arrange(
             Sources((Source(plan, self.reader),)),
             WindowMaker(self.reader, window=plan.window, unseen=unseen, normalise=normalise),
-            batch_size=batch_size,
-            seed=seed if shuffle else None,
-            order=order,
-            feed=feed,
+            batch_size=wanted.batch_size,
+            seed=wanted.seed if shuffle else None,
+            order=wanted.order,
+            feed=wanted.feed,
             ranks=ranks or ranks_of_environment(),
         )
         self.plan, self.grouping, self.order = plan, self._batches.grouping, self._batches.order
-        self._seed, self._faults = seed, feed.faults
+        self._seed = wanted.seed
+        self._faults = FaultPolicy(wanted.feed.faults, seed=seed, record=None)
         self._epoch = self._place = 0
 
     def __len__(self) -> int:
@@ -153,21 +189,28 @@ class WindowDataset(IterableDataset[Windows]):
 
     def feed(self, steps: range) -> Feed[Windows]:
         """Reads some steps, counted over all epochs, whatever the state."""
-        return self._batches.feed(steps, faults=FaultPolicy(self._faults, seed=self._seed, record=None))
+        return self._batches.feed(steps, faults=self._faults)
 
     def set_epoch(self, epoch: int) -> None:
-        """Goes to the beginning of an epoch."""
+        """Goes to the beginning of an epoch.
+
+        Raises:
+            InputError: If its number is negative.
+        """
+        if epoch < 0:
+            raise InputError(f"epochs count from 0, found {epoch}.")
         self._epoch, self._place = epoch, 0
 
     def state_dict(self) -> dict[str, Any]:
         """Where the iteration stands: small, and the same on all ranks."""
-        return {
-            "version": STATE_VERSION,
-            "seed": self._seed,
-            "epoch": self._epoch,
-            "samples_seen": self._place * self.order.batch_size,
-            "plan": self.order.digest,
-        }
+        state = _State(
+            version=STATE_VERSION,
+            seed=self._seed,
+            epoch=self._epoch,
+            samples_seen=self._place * self.order.batch_size,
+            plan=self.order.digest,
+        )
+        return state.model_dump()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from where a state was taken, on any number of ranks.
@@ -175,14 +218,16 @@ class WindowDataset(IterableDataset[Windows]):
         Raises:
             InputError: If it is of another version, or of other windows or another order.
         """
-        if state.get("version") != STATE_VERSION:
-            raise InputError(f"a state of version {state.get('version')!r}, expected {STATE_VERSION}.")
-        if state["plan"] != self.order.digest:
+        found = validated(_State, dict(state), subject="what was given", root="state")
+        if found.plan != self.order.digest:
             raise InputError(
-                "the state is of other windows or of another order: dataset, split, window, stride, edges, select, "
-                "batch_size, seed, or the memory and lanes that groups were made for have changed. Set them back."
+                "the state is of other windows or of another order: split, window, stride, edges, select, batch_size, "
+                "seed, or the memory and lanes that groups were made for have changed. Set them back."
             )
-        self._epoch, self._place = int(state["epoch"]), int(state["samples_seen"]) // self.order.batch_size
+        place = found.samples_seen // self.order.batch_size
+        if place > len(self):
+            raise InputError(f"the state has seen {found.samples_seen} windows of an epoch of {len(self)} batches.")
+        self._epoch, self._place = divmod(found.epoch * len(self) + place, len(self))
 
 
 class WindowMaker:
@@ -231,6 +276,11 @@ class WindowMaker:
             samples[LIVE][inside[:-1]].fill(True)
         if self._normalise:
             self._normalise_in_place(samples[INPUT][inside], live=samples[LIVE][inside[:-1]])
+
+    def leave_empty(self, into: Sequence[Samples]) -> None:
+        """Puts no window into a place: no trace was recorded there."""
+        for name, array in zip(self._extents, into, strict=True):
+            array[...] = self._reader.parts[name].absent if name in self._reader.parts else 0
 
     def _normalise_in_place(self, amplitude: Samples, *, live: Samples) -> None:
         amplitude -= np.float32(self._reader.normalisation.mean)

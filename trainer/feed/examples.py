@@ -87,6 +87,11 @@ class ExampleMaker:
         for array, part in zip(into, example, strict=True):
             np.copyto(array, part)
 
+    def leave_empty(self, into: Sequence[Samples]) -> None:
+        """Puts an example of weight 0 into a place."""
+        for array in into:
+            array[...] = 0
+
     def _example_of_nothing(self, reader: WindowReader) -> Example:
         samples = {name: np.zeros_like(part) for name, part in reader.empty(self._window).items()}
         (at_origin,) = reader.requests(np.zeros((1, len(self._window)), dtype=np.int64), np.array([self._window]))

@@ -53,7 +53,7 @@ class FaultPolicy:
             if self.count > self._config.limit:
                 raise InputError(
                     f"more than {self._config.limit} windows could not be read (config.feed.faults.limit), the "
-                    f"last one since {fault} Look after the dataset: python -m data_catalog check NAME."
+                    f"last one since {fault}"
                 ) from fault
             if fault.place not in self._warned:  # once for each chunk: many windows share one
                 self._warned.add(fault.place)

@@ -55,6 +55,9 @@ class Maker(Protocol[MadeT]):
             ChunkFaultError: If a chunk cannot be used.
         """
 
+    def leave_empty(self, into: Sequence[Samples]) -> None:
+        """Puts no window into a place, so that it weighs nothing."""
+
 
 @dataclass(slots=True)
 class _Step(Generic[BatchT]):
@@ -254,8 +257,7 @@ class Feed(Generic[BatchT]):
                     step.windows[place] = other
                     return
         step.windows[place] = PADDING
-        for array in step.arrays:
-            array[place] = 0
+        self._maker.leave_empty([array[place, ...] for array in step.arrays])
 
     def _fill(self, step: _Step[BatchT], place: int, *, key: Key, request: Request, announced: bool) -> bool:
         into = [array[place, ...] for array in step.arrays]

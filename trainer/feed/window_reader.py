@@ -32,11 +32,13 @@ class Part:
         shape: Of the array.
         axes: For each of its dimensions the same one of the input; None for one that the input has not: windows take it
             whole.
+        absent: What stands where nothing was recorded: 0, or the ignore value of classes.
     """
 
     number: int
     shape: Extents
     axes: tuple[int | None, ...]
+    absent: int = 0
 
     def extents(self, window: Extents) -> Extents:
         """Of this variable in a window."""
@@ -194,7 +196,7 @@ class Request:
         """Reads it.
 
         Args:
-            into: Takes the samples of each part; where it is larger than the box, the rest becomes 0.
+            into: Takes the samples of each part; where it is larger than the box, the rest becomes what its part says.
             announced: Whether this is one of the windows that were announced; all its uses are over then.
 
         Raises:
@@ -208,7 +210,7 @@ class Request:
                 out = into[name]
                 extents = tuple(map(int.__sub__, end, first))
                 if out.shape != extents:
-                    out.fill(0)
+                    out.fill(parts[name].absent)
                     out = out[tuple(map(slice, extents))]
                 boxes.copy(parts[name].number, first, end, out=out, announced=announced)
         finally:
@@ -237,8 +239,8 @@ def open_readers(sources: Sequence[DataSource], *, config: FeedConfig, with_labe
         for name, each in {INPUT: stored, LIVE: dataset.live(stored), LABEL: label}.items():
             if each is not None:
                 axes = tuple(dims.index(dim) if dim in dims else None for dim in each.variable.dims)
-                parts[name] = Part(len(arrays), each.variable.shape, axes)
-                arrays.append(_open_array(dataset, each, config=config))
+                parts[name] = Part(len(arrays), each.variable.shape, axes, each.variable.ignore_value or 0)
+                arrays.append(_open_array(dataset, each, main=stored, config=config))
         parts_of.append(parts)
     boxes = BoxReader(arrays, budget_nbytes=config.resident_nbytes)
     return [
@@ -252,12 +254,12 @@ def open_readers(sources: Sequence[DataSource], *, config: FeedConfig, with_labe
     ]
 
 
-def _open_array(dataset: Dataset, stored: StoredVariable, *, config: FeedConfig) -> ChunkedArray:
+def _open_array(dataset: Dataset, stored: StoredVariable, *, main: StoredVariable, config: FeedConfig) -> ChunkedArray:
     kept = None
     if config.cache is not None:
         made = f"{dataset.entry.url} {dataset.entry.created.isoformat()}"
         kept = RemoteCache(config.cache.folder, config.cache.limit_nbytes, made)
-    expected = dataset.expected_chunks(stored, every_time=config.verify == "always")
+    expected = dataset.expected_chunks(stored, main=main, every_time=config.verify == "always")
     keep_cached = None if config.page_cache == "auto" else config.page_cache == "keep"
     url = dataset.url_of(stored)
     return open_chunks(stored.array, url=url, expected=expected, cache=kept, keep_cached=keep_cached)

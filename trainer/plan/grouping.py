@@ -8,7 +8,7 @@ blocks is a product of sums.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, product
 
 import numpy as np
@@ -128,19 +128,19 @@ def choose_grouping(
     """
     if shape and lanes not in (None, shape.lanes):
         raise InputError(f"config.order.lanes is {lanes}, and the run began with {shape.lanes}: set it back.")
-    kept = shape.blocks if shape else [None] * len(parts)
-    candidates = [list(_candidates(part.plan, part.grids, block)) for part, block in zip(parts, kept, strict=True)]
     decoding_nbytes = threads * max(grid.nbytes for part in parts for grid in part.grids)
     slots = math.ceil(batch_size / ranks)
     numbers = [shape.lanes] if shape else [lanes] if lanes else list(range(MOST_LANES, 0, -1))
 
+    once_nbytes = sum(map(_read_once_nbytes, parts))
+    all_held = once_nbytes + decoding_nbytes <= budget_nbytes
+    candidates = _all_candidates(parts, kept=shape, all_held=all_held)
+
     def nbytes(candidate: _Candidate, *, lanes: int) -> int:
-        return candidate.lane_nbytes * slots * lanes + decoding_nbytes
+        return min(candidate.lane_nbytes * slots * lanes, once_nbytes) + decoding_nbytes
 
     def least_nbytes(lanes: int) -> int:
         return max(min(nbytes(each, lanes=lanes) for each in of) for of in candidates)
-
-    once_nbytes = sum(_read_once_nbytes(part) for part in parts)
 
     def amplification(chosen: Sequence[_Candidate]) -> float:
         return sum(each.read_nbytes for each in chosen) / once_nbytes
@@ -175,6 +175,16 @@ class _Candidate:
     group_count: int
     lane_nbytes: int
     read_nbytes: int
+
+
+def _all_candidates(parts: Sequence[ChunkedPlan], *, kept: GroupShape | None, all_held: bool) -> list[list[_Candidate]]:
+    """Of each dataset; where memory holds everything, nothing is read again, however large blocks are."""
+    blocks = kept.blocks if kept else [None] * len(parts)
+    found = [list(_candidates(part.plan, part.grids, block)) for part, block in zip(parts, blocks, strict=True)]
+    if not all_held:
+        return found
+    once = map(_read_once_nbytes, parts)
+    return [[replace(each, read_nbytes=nbytes) for each in of] for of, nbytes in zip(found, once, strict=True)]
 
 
 def _chosen(

@@ -33,6 +33,9 @@ class ChunkFaultError(InputError):
     """
 
     def __init__(self, fault: Fault, *, place: str, detail: str) -> None:
-        super().__init__(f"{place} cannot be read ({fault}): {detail}")
+        super().__init__(
+            f"{place} cannot be read ({fault}): {detail}. `python -m pipeline verify` finds all that is damaged; "
+            "config.feed.faults can leave it out."
+        )
         self.fault = fault
         self.place = place
