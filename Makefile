@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SEGY ?=
+SPREAD := --numprocesses auto --dist worksteal
 
 # OpenMP threads that spin at barriers take the cores from whoever shares them: let them sleep.
 export OMP_WAIT_POLICY := PASSIVE
@@ -16,10 +17,10 @@ demo: $(INSTALLED)  ## Raw SEG-Y to prediction; SEGY=path does it with your own 
 	$(BIN)/python notebooks/demo $(if $(SEGY),--segy "$(SEGY)")
 
 test: $(INSTALLED)  ## All but the slow tests
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(SPREAD) -m "not slow"
 
 test-all: $(INSTALLED)  ## All tests, and each half installed alone
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 	.ci/halves $(PYTHON)
 
 check: $(INSTALLED)  ## Style, types and the walls between the packages

@@ -220,7 +220,8 @@ class Catalog:
         if near := get_close_matches(name, known, n=3):
             hint = f"did you mean {', '.join(near)}?"
         else:
-            hint = f"it has {', '.join(known[:5])}{' and others' * (len(known) > 5)}." if known else "it is empty."
+            nothing = "it is empty." if self.folder.is_dir() else "there is no such folder."
+            hint = f"it has {', '.join(known[:5])}{' and others' * (len(known) > 5)}." if known else nothing
         return InputError(
             f"no dataset named {name!r} in the catalog at {self.folder}: {hint} "
             "`python -m data_catalog list` shows all of them; --catalog names another folder."

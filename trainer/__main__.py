@@ -57,7 +57,8 @@ def fit(
     ranks = ranks_from_environment()
     train(experiment, ranks=ranks, resume=resume is not None)
     if ranks.is_first:
-        print(f"run in {experiment.config.out}; next: python -m trainer predict {experiment.config.out}")
+        out, where = experiment.config.out, "" if catalog is None else f" --catalog {catalog}"
+        print(f"run in {out}; next: python -m trainer predict {out}{where}")
 
 
 @app.command()
