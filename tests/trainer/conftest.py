@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -155,18 +155,30 @@ class StoreMaker:
         self, *arguments: str | Path, processes: int | None = None, timeout: float = 240, slow_rank: int | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Runs ``trainer`` as a user does, with torchrun where a number of processes is given, one of them slow."""
+        command = self._command(arguments, processes=processes, slow=slow_rank is not None)
+        environment = self._environment() | {"SLOW_RANK": str(slow_rank)}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout, check=False)
+
+    def start(self, *arguments: str | Path, processes: int | None = None) -> "subprocess.Popen[bytes]":
+        """Starts the same, and lets it run; what it says goes to ``said`` in the folder."""
+        with open(self.folder / "said", "ab") as said:
+            return subprocess.Popen(
+                self._command(arguments, processes=processes), env=self._environment(), stdout=said, stderr=said
+            )
+
+    def _command(self, arguments: Iterable[str | Path], *, processes: int | None, slow: bool = False) -> list[str]:
         launcher = [sys.executable]
         if processes:
             launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-        program = ["-m", "trainer"] if slow_rank is None else [str(Path(__file__).with_name("slow_reads.py"))]
-        command = [*launcher, *program, *map(str, arguments)]
-        environment = os.environ | {
+        program = [str(Path(__file__).with_name("slow_reads.py"))] if slow else ["-m", "trainer"]
+        return [*launcher, *program, *map(str, arguments)]
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {
             "TRACEMILL_CATALOG": str(self.catalog.folder),
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(Path(__file__).parents[2]),
-            "SLOW_RANK": str(slow_rank),
         }
-        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout, check=False)
 
 
 def _variable(role, dims, shape, dtype, chunk, shard, **more) -> Variable:

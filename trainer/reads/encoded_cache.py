@@ -1,9 +1,9 @@
 """Ranges of remote objects, kept as files on a local disk up to a number of bytes; any number of processes share them.
 
 A range is written beside its place and renamed, so that no reader sees half of it, and its CRC-32C behind it: what a
-disk has damaged is fetched anew. Whoever has written enough looks
-through the folder and removes what was used longest ago; one process at a time does so. Prepared datasets do not
-change, and the dataset's own date is part of each name: a store that was made anew finds nothing of the old one.
+disk has damaged is fetched anew. Whoever has written enough looks through the folder and removes what was used longest
+ago; one at a time does so. Prepared datasets do not change, and the dataset's own date is part of each name: a store that
+was made anew finds nothing of the old one.
 """
 
 import fcntl
@@ -85,9 +85,7 @@ class CachedObjects:
             self._remove_old()
 
     def _remove_old(self) -> None:
-        with _alone(self._folder / ".lock") as alone:
-            if not alone:
-                return
+        with _alone(self._folder / ".lock"):
             found = []
             for path in self._folder.glob("*/*"):
                 with suppress(FileNotFoundError):
@@ -108,12 +106,8 @@ def _checksum(content: bytes) -> bytes:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[bool]:
-    """Whether no other process, nor thread, is in such a block right now."""
+def _alone(path: Path) -> Iterator[None]:
+    """No other process, nor thread, is in such a block meanwhile: whoever wrote last looks last."""
     with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

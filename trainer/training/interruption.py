@@ -1,6 +1,8 @@
 """Requests to end, as schedulers send them before they take a machine away: heard by one rank, heeded by all."""
 
+import os
 import signal
+import sys
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -11,6 +13,9 @@ from trainer.ranks import Ranks
 
 EXIT_REQUEUE = 75
 """Exit status of a run that was saved and may go on: EX_TEMPFAIL of sysexits.h, "try again later"."""
+
+LAUNCHED = "TORCHELASTIC_RUN_ID"
+"""In the environment of processes that torchrun started."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -25,6 +30,7 @@ class Interruption:
             ranks: All of them ask at the same steps.
         """
         self._device, self._heard = ranks.device, False
+        self._launcher = os.getppid() if LAUNCHED in os.environ else None
         self._asked: tuple[torch.Tensor, dist.Work | None] | None = None
 
     def __enter__(self) -> Self:
@@ -36,7 +42,13 @@ class Interruption:
             signal.signal(number, handler)
 
     def ask(self) -> None:
-        """Asks all ranks whether one of them was told to end; goes on meanwhile."""
+        """Asks all ranks whether one of them was told to end; goes on meanwhile.
+
+        Raises:
+            SystemExit: If torchrun has been killed: whoever starts the run again shall find nobody at work.
+        """
+        if self._launcher is not None and os.getppid() != self._launcher:
+            sys.exit("error: torchrun has ended, and so does this rank.")
         answer = torch.tensor([self._heard], dtype=torch.uint8, device=self._device)
         work = dist.all_reduce(answer, op=dist.ReduceOp.MAX, async_op=True) if dist.is_initialized() else None
         self._asked = answer, work

@@ -2,9 +2,11 @@
 
 import math
 import sys
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
+from data_catalog.lease import hold_lease
 from trainer.checkpoint import RunState
 from trainer.config_file import write_config
 from trainer.experiment import Experiment
@@ -31,10 +33,13 @@ def fit(experiment: Experiment, *, ranks: Ranks, resume: bool) -> None:
         InputError: If the run cannot begin; raised on every rank, before any waits for another.
         SystemExit: With `EXIT_REQUEUE` where the run was told to end, and has been saved.
     """
-    run = begin(experiment, ranks=ranks, resume=resume)
-    make_run_folder(experiment.config.out)
-    with joined(ranks):
-        _train(run)
+    out = experiment.config.out
+    is_there = out.exists()  # then nobody else shall write while its checkpoints are read; else nothing is made yet
+    with _alone(out, wanted=ranks.is_first and is_there):
+        run = begin(experiment, ranks=ranks, resume=resume)
+        make_run_folder(out)
+        with joined(ranks), _alone(out, wanted=ranks.is_first and not is_there):
+            _train(run)
 
 
 def _train(run: Run) -> None:
@@ -87,6 +92,11 @@ def _say_why(run: Run, state: RunState, *, told_to_end: bool) -> None:
         print(f"ended at step {state.step} of {run.steps}: {reason}", flush=True)
     if told_to_end:
         sys.exit(EXIT_REQUEUE)
+
+
+def _alone(folder: Path, *, wanted: bool) -> AbstractContextManager[object]:
+    """One run writes into a folder at a time."""
+    return hold_lease(str(folder), purpose="fit") if wanted else nullcontext()
 
 
 def _writer(run: Run) -> CheckpointWriter:
