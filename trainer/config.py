@@ -93,10 +93,19 @@ class ComputeConfig(Section):
             in float32; ``float64`` is for comparisons.
         micro_batch: Windows of a rank that its device works on at once: where its share of ``batch_size`` does not fit
             into memory. None takes the whole share. The gradient is that of the whole batch either way.
+        recompute_levels: Levels of a network, from the full resolution down, that are computed again in the backward
+            pass instead of being kept: less memory for more time.
+        channels_last: Whether weights and samples lie channels last, as most kernels like them.
+        compile: Whether the network is compiled by `torch.compile`: minutes at first, faster steps later.
+        tf32: Whether GPUs may multiply float32 with ten bits of mantissa, several times faster.
     """
 
     precision: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     micro_batch: Count | None = None
+    recompute_levels: Whole = 0
+    channels_last: bool = True
+    compile: bool = False
+    tf32: bool = True
 
 
 class OversampleRule(Section):

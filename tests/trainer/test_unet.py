@@ -32,10 +32,11 @@ def test_receptive_field(levels, samples):
     assert receptive_field(levels) == samples
 
 
-@pytest.mark.parametrize("levels", [1, 2, 3])
-def test_receptive_field_is_what_gradients_reach(levels):
+@pytest.mark.parametrize(("levels", "kernel"), [(1, 3), (2, 3), (3, 3), (1, 1), (2, 1), (2, 5), (3, 5)])
+def test_receptive_field_is_what_gradients_reach(levels, kernel):
     torch.manual_seed(0)
-    network = UNet(dims=2, in_channels=1, out_channels=1, levels=levels, start_filters=2, norm="none").double()
+    shape = {"levels": levels, "start_filters": 2, "norm": "none", "kernel": kernel}
+    network = UNet(dims=2, in_channels=1, out_channels=1, **shape).double()
     for parameter in network.parameters():
         parameter.data.abs_().add_(0.01)  # no path cancels another
     size = 8 * network.size_multiple + 2 * network.receptive_field // 4 * 4

@@ -3,12 +3,13 @@
 Axes: N batch, C channel, X the two or three axes of the data.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 Norm = Literal["layer", "batch", "group", "none"]
 
@@ -20,16 +21,27 @@ CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 GROUPS = 8
 
 
-class UNet(nn.Module):
-    """Two 3-wide convolutions at each level, maxima of 2 down, transposed convolutions of 2 up, and skips.
+def _odd(extent: int) -> int:
+    if not extent % 2:
+        raise ValueError("must be odd, so that an output sample has a middle")
+    return extent
 
-    Weights lie channels last: per-pixel normalisation is then one fused kernel over contiguous channels (measured on
-    one core, 8 x 16 x 128 x 128, two blocks forward and backward: 113 ms; explicit mean and variance 282 ms).
+
+class UNet(nn.Module):
+    """Two convolutions at each level, maxima of 2 down, transposed convolutions of 2 up, and skips.
+
+    Weights lie channels last unless they are laid otherwise, and samples follow them: per-pixel normalisation is then
+    one fused kernel over contiguous channels (measured on one core, 8 x 16 x 128 x 128, two blocks forward and
+    backward: 113 ms; explicit mean and variance 282 ms).
 
     Attributes:
         size_multiple: Input sizes must be multiples of this.
         receptive_field: Samples on either side of an output sample that can change it.
+        recompute_levels: Levels, from the full resolution down, that are computed again in the backward pass instead of
+            being kept in memory; most of that is in the first ones.
     """
+
+    recompute_levels = 0
 
     def __init__(
         self,
@@ -40,6 +52,7 @@ class UNet(nn.Module):
         levels: Annotated[int, Field(ge=1, le=10)] = 5,
         start_filters: Annotated[int, Field(ge=1)] = 16,
         norm: Norm = "layer",
+        kernel: Annotated[int, Field(ge=1), AfterValidator(_odd)] = 3,
         zero_head: bool = False,
     ) -> None:
         """Makes a network.
@@ -51,18 +64,20 @@ class UNet(nn.Module):
             levels: Resolutions, each half of the one above.
             start_filters: Filters at the full resolution; they double with each level.
             norm: ``layer`` normalises over the channels of each sample, so that tiles and whole images agree.
+            kernel: Extent of the convolutions.
             zero_head: Whether the output starts at 0 everywhere: a network that predicts a correction begins with none.
         """
         super().__init__()
         filters = [start_filters * 2**level for level in range(levels)]
         self._dims = dims
         self.size_multiple = 2 ** (levels - 1)
-        self.receptive_field = receptive_field(levels)
+        self.receptive_field = receptive_field(levels, kernel=kernel)
         ins = [in_channels, *filters[:-1]]
-        self.down = nn.ModuleList(_block(i, o, dims=dims, norm=norm) for i, o in zip(ins, filters, strict=True))
+        shape: _Shape = {"dims": dims, "norm": norm, "kernel": kernel}
+        self.down = nn.ModuleList(_block(i, o, **shape) for i, o in zip(ins, filters, strict=True))
         shallower = list(zip(filters[:0:-1], filters[-2::-1], strict=True))
         self.up = nn.ModuleList(UPSAMPLING[dims](deep, shallow, 2, stride=2) for deep, shallow in shallower)
-        self.join = nn.ModuleList(_block(deep, shallow, dims=dims, norm=norm) for deep, shallow in shallower)
+        self.join = nn.ModuleList(_block(deep, shallow, **shape) for deep, shallow in shallower)
         self.head = CONVOLUTION[dims](start_filters, out_channels, 1)
         if zero_head:
             for parameter in self.head.parameters():
@@ -71,14 +86,24 @@ class UNet(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         """(N, C, X) to (N, C, X), sizes along X unchanged."""
-        samples = samples.contiguous(memory_format=CHANNELS_LAST[self._dims])
         skipped = []
         for level, block in enumerate(self.down):
-            samples = block(MAX_POOL[self._dims](samples, 2) if level else samples)
+            samples = self._run(level, block, MAX_POOL[self._dims](samples, 2) if level else samples)
             skipped.append(samples)
-        for up, join, skip in zip(self.up, self.join, skipped[-2::-1], strict=True):
-            samples = join(torch.cat([skip, up(samples)], dim=1))
+        for number, (up, join) in enumerate(zip(self.up, self.join, strict=True)):
+            level = len(self.up) - 1 - number
+            samples = self._run(level, join, skipped[level], up(samples))
         return self.head(samples)  # type: ignore[no-any-return]
+
+    def _run(self, level: int, block: nn.Module, *parts: Tensor) -> Tensor:
+        """A block on the channels of all parts."""
+
+        def run(*parts: Tensor) -> Tensor:
+            return block(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])  # type: ignore[no-any-return]
+
+        if level < self.recompute_levels and torch.is_grad_enabled():
+            return checkpoint(run, *parts, use_reentrant=False)  # type: ignore[no-any-return]
+        return run(*parts)
 
 
 class ChannelNorm(nn.Module):
@@ -95,34 +120,42 @@ class ChannelNorm(nn.Module):
         return F.layer_norm(last, self.weight.shape, self.weight, self.bias).movedim(-1, 1)
 
 
-def receptive_field(levels: int) -> int:
+def receptive_field(levels: int, *, kernel: int = 3) -> int:
     """Samples on either side of an output sample that can change it, at worst over all places.
 
-    Follows an interval of samples from the output back to the input: a block of two 3-wide convolutions widens it by 2,
+    Follows an interval of samples from the output back to the input: a block of two convolutions of 3 widens it by 2,
     a transposed convolution of 2 reads half the places, maxima of 2 read both of a pair.
+
+    Args:
+        levels: Resolutions.
+        kernel: Extent of the convolutions.
     """
     period = 2 ** (levels - 1)
-    reaches = (_reach(place, levels=levels) for place in range(8 * period, 9 * period))
-    return max(
-        max(place - start, stop - place)
-        for place, (start, stop) in zip(range(8 * period, 9 * period), reaches, strict=True)
-    )
+    places = range(8 * period * kernel, (8 * kernel + 1) * period)
+    reaches = [_reach(place, levels=levels, wider=kernel - 1) for place in places]
+    return max(max(place - start, stop - place) for place, (start, stop) in zip(places, reaches, strict=True))
 
 
-def _reach(place: int, *, levels: int) -> tuple[int, int]:
-    start, stop = place - 2, place + 2
+def _reach(place: int, *, levels: int, wider: int) -> tuple[int, int]:
+    start, stop = place - wider, place + wider
     if levels == 1:
         return start, stop
-    below_start = _reach(start // 2, levels=levels - 1)[0]
-    below_stop = _reach(stop // 2, levels=levels - 1)[1]
-    return min(start, 2 * below_start) - 2, max(stop, 2 * below_stop + 1) + 2
+    below_start = _reach(start // 2, levels=levels - 1, wider=wider)[0]
+    below_stop = _reach(stop // 2, levels=levels - 1, wider=wider)[1]
+    return min(start, 2 * below_start) - wider, max(stop, 2 * below_stop + 1) + wider
 
 
-def _block(in_channels: int, out_channels: int, *, dims: int, norm: Norm) -> nn.Sequential:
+class _Shape(TypedDict):
+    dims: int
+    norm: Norm
+    kernel: int
+
+
+def _block(in_channels: int, out_channels: int, *, dims: int, norm: Norm, kernel: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (in_channels, out_channels):
-        layers += [CONVOLUTION[dims](channels, out_channels, 3, padding=1), *_norm(norm, out_channels, dims=dims)]
-        layers.append(nn.ReLU(inplace=True))
+        convolution = CONVOLUTION[dims](channels, out_channels, kernel, padding=kernel // 2)
+        layers += [convolution, *_norm(norm, out_channels, dims=dims), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 
 

@@ -2,8 +2,8 @@
 
 A range is written beside its place and renamed, so that no reader sees half of it, and its CRC-32C behind it: what a
 disk has damaged is fetched anew. Whoever has written enough looks through the folder and removes what was used longest
-ago; one at a time does so. Prepared datasets do not change, and the dataset's own date is part of each name: a store that
-was made anew finds nothing of the old one.
+ago; one at a time does so. Prepared datasets do not change, and the dataset's own date is part of each name: a store
+that was made anew finds nothing of the old one.
 """
 
 import fcntl

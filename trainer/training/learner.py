@@ -20,7 +20,7 @@ from trainer.tasks.task import Batch, Task
 from trainer.training.arithmetic import arithmetic
 from trainer.training.average import running_average
 from trainer.training.gradient import backward
-from trainer.training.over_ranks import over_ranks
+from trainer.training.placing import over_ranks, placed
 from trainer.training.scoring import Scores, score_split
 
 MOST_SKIPPED = 30
@@ -73,10 +73,12 @@ class Learner:
         self._task, self._config, self._ranks = task, config, ranks
         self._arithmetic = arithmetic(config.compute.precision, device=ranks.device)
         self._network: nn.Module | None = None
-        self.model = model.to(device=ranks.device, dtype=self._arithmetic.dtype)
+        self.model = placed(model, compute=config.compute, ranks=ranks, dtype=self._arithmetic.dtype)
         self.optimiser = optimiser or make_optimiser(self.model, config=config)
         decay = config.optimiser.average_decay
         self.average = None if decay is None else running_average(self.model, decay=decay)
+        if config.compute.compile:
+            self.model.compile()
         self.skipped = self._skipped_in_row = 0
 
     @property
