@@ -51,9 +51,13 @@ def fit(
     resume: Annotated[
         Resume | None, typer.Option(help="auto: go on from the run's last checkpoint, if there is one.")
     ] = None,
+    init_from: Annotated[
+        Path | None, typer.Option(metavar="RUN_DIR", help="A run whose network this one begins with.")
+    ] = None,
 ) -> None:
     """Trains a network on a prepared dataset."""
-    experiment = prepare(read_config(config, changes=changes or (), out=out), catalog=Catalog(catalog))
+    settings = read_config(config, changes=changes or (), out=out, init_from=init_from)
+    experiment = prepare(settings, catalog=Catalog(catalog))
     ranks = ranks_from_environment()
     train(experiment, ranks=ranks, resume=resume is not None)
     if ranks.is_first:

@@ -187,7 +187,12 @@ def load_model(checkpoint: Path, *, model: nn.Module, part: str = MODEL) -> None
 
 def load_scored_model(checkpoint: Path, *, model: nn.Module) -> None:
     """The weights that were scored: the running average where one was kept; raises as `load_model` does."""
-    load_model(checkpoint, model=model, part=AVERAGE if (checkpoint / _file(AVERAGE)).exists() else MODEL)
+    load_model(checkpoint, model=model, part=_scored_part(checkpoint))
+
+
+def read_scored_tensors(checkpoint: Path) -> dict[str, Tensor]:
+    """The same, for whatever network; raises as `read_tensors` does."""
+    return read_tensors(checkpoint, _scored_part(checkpoint))
 
 
 def load_optimiser(checkpoint: Path, *, optimiser: torch.optim.Optimizer) -> None:
@@ -220,6 +225,10 @@ def read_tensors(checkpoint: Path, part: str) -> dict[str, Tensor]:
 
 class DamagedCheckpointError(InputError):
     """A checkpoint is not as it was written."""
+
+
+def _scored_part(checkpoint: Path) -> str:
+    return AVERAGE if (checkpoint / _file(AVERAGE)).exists() else MODEL
 
 
 def _file(part: str) -> str:

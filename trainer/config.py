@@ -241,6 +241,8 @@ class Config(Section):
         augment: How training windows are varied.
         splits: Which splits serve what.
         model: The network and its settings.
+        init_from: A run whose network this one begins with, as far as names and shapes of weights agree.
+        freeze: Beginnings of the names of weights that stay as they are, e.g. ``down``.
         task: The task and its settings.
         optimiser: How weights move.
         compute: How a device computes.
@@ -266,6 +268,8 @@ class Config(Section):
     augment: AugmentConfig = AugmentConfig()
     splits: SplitsConfig = SplitsConfig()
     model: Component
+    init_from: Path | None = None
+    freeze: tuple[str, ...] = ()
     task: Component
     optimiser: OptimiserConfig = OptimiserConfig()
     compute: ComputeConfig = ComputeConfig()

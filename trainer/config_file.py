@@ -15,13 +15,16 @@ from trainer.config import Config
 RECORDED_PACKAGES = ("tracemill", "torch", "zarr", "numpy")
 
 
-def read_config(path: Path, *, changes: Sequence[str] = (), out: Path | None = None) -> Config:
+def read_config(
+    path: Path, *, changes: Sequence[str] = (), out: Path | None = None, init_from: Path | None = None
+) -> Config:
     """Reads and judges a configuration.
 
     Args:
         path: A YAML file.
         changes: ``a.b=c`` each, c in YAML: replaces one value, making sections on the way.
         out: Folder of the run, as it is: no YAML; None leaves the file's.
+        init_from: Folder of the run that this one begins with; likewise.
 
     Raises:
         InputError: With every problem found, each with its place.
@@ -29,8 +32,7 @@ def read_config(path: Path, *, changes: Sequence[str] = (), out: Path | None = N
     document = read_mapping(path)
     for change in changes:
         _apply(change, document=document)
-    if out is not None:
-        document["out"] = out
+    document |= {name: given for name, given in {"out": out, "init_from": init_from}.items() if given is not None}
     return validated(Config, document, subject=str(path), root="config")
 
 

@@ -121,7 +121,8 @@ def _rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def _local_world_size() -> int:
+def local_world_size() -> int:
+    """Processes of the run on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
@@ -129,9 +130,9 @@ def _device(local_rank: int) -> torch.device:
     if not torch.cuda.is_available():
         return CPU
     gpus = torch.cuda.device_count()
-    if _local_world_size() > gpus:
+    if local_world_size() > gpus:
         raise InputError(
-            f"{_local_world_size()} processes on this machine cannot share its GPUs, {gpus} found: one process takes "
+            f"{local_world_size()} processes on this machine cannot share its GPUs, {gpus} found: one process takes "
             f"one. Start torchrun with --nproc-per-node {gpus}."
         )
     return torch.device("cuda", local_rank)
@@ -140,4 +141,4 @@ def _device(local_rank: int) -> torch.device:
 def _share_cores() -> None:
     if "OMP_NUM_THREADS" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        torch.set_num_threads(max(1, cores // _local_world_size()))
+        torch.set_num_threads(max(1, cores // local_world_size()))

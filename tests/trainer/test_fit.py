@@ -1,8 +1,11 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from data_catalog import check_store
 
@@ -28,7 +31,10 @@ def test_a_run_learns_and_leaves_all_that_it_should(call, salt_stack, write_reci
     assert list((run / "tensorboard").glob("events*"))
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["steps"] == 60
-    assert "step 60/60" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "step 60/60" in said
+    assert "network: 7" in said
+    assert "memory of a step: " in said
     assert call("evaluate", run) == 0
     assert json.loads(capsys.readouterr().out)["mean_iou"] > 0.5
 
@@ -122,3 +128,64 @@ def test_the_loader_is_measured_as_it_would_be_used(stores, salt_stack, write_re
     assert "accelerator busy" in table.stdout
     assert "each chunk was read" in table.stdout
     assert "give --step-ms" in table.stdout
+
+
+def weights_of(run):
+    (last,) = (run / "checkpoints").glob("step-*")
+    return load_file(last / "model.safetensors")
+
+
+def test_a_run_begins_with_the_weights_of_another_and_keeps_some(call, salt_stack, write_recipe, tmp_path, capsys):
+    short = {"splits": {"validation": None}, "steps": 3}
+    assert call("fit", write_recipe(**short), "--out", tmp_path / "first") == 0
+    recipe = write_recipe(**short, freeze=["down", "head.weight"])
+    assert call("fit", recipe, "--out", tmp_path / "second", "--init-from", tmp_path / "first") == 0
+    first, second = weights_of(tmp_path / "first"), weights_of(tmp_path / "second")
+    kept = {name for name in first if torch.equal(first[name], second[name])}
+    assert kept == {name for name in first if name.startswith("down") or name == "head.weight"}
+    assert call("fit", recipe, "--out", tmp_path / "second", "--set", "steps=5", "--resume", "auto") == 0
+    other = write_recipe(**short, model={"name": "unet", "levels": 2, "start_filters": 4})
+    capsys.readouterr()
+    assert call("fit", other, "--out", tmp_path / "third", "--init-from", tmp_path / "second") == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"freeze": ["encoder"]}, "no weight's name begins with 'encoder'; they begin with down, up, join, head"),
+        ({"freeze": ["down", "up", "join", "head"]}, "leaves no weight to learn"),
+        ({"init_from": "nowhere"}, "nowhere holds no checkpoint"),
+    ],
+)
+def test_what_cannot_be_begun_with_is_refused(call, salt_stack, write_recipe, tmp_path, capsys, changes, sentence):
+    assert call("fit", write_recipe(**changes)) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_average_of_the_weights_is_scored_and_speaks(call, salt_stack, write_recipe, tmp_path, capsys):
+    optimiser = {"learning_rate": 0.01, "warmup_samples": 16, "average_decay": 0.9}
+    recipe = write_recipe(steps=40, optimiser=optimiser, keep_checkpoints=99)
+    assert call("fit", recipe, "--out", tmp_path / "whole") == 0
+    shutil.copytree(tmp_path / "whole", tmp_path / "run")
+    for path in (tmp_path / "run/checkpoints").glob("step-000000[234]*"):
+        shutil.rmtree(path)
+    assert call("fit", recipe, "--resume", "auto") == 0
+    best = json.loads((tmp_path / "run/checkpoints/best.json").read_text())
+    capsys.readouterr()
+    assert call("evaluate", tmp_path / "run", "--split", "validation") == 0
+    assert json.loads(capsys.readouterr().out)["mean_iou"] == pytest.approx(best["score"])
+    for part in ("model", "average"):
+        cut, whole = (
+            load_file(tmp_path / name / f"checkpoints/step-00000040/{part}.safetensors") for name in ("run", "whole")
+        )
+        assert all(torch.equal(cut[name], whole[name]) for name in whole)
+
+
+def test_a_run_that_gets_no_better_ends_early(call, salt_stack, write_recipe, tmp_path, capsys):
+    optimiser = {"learning_rate": 1e-12, "warmup_samples": 0}
+    recipe = write_recipe(optimiser=optimiser, steps=1000, validate_every_steps=2, patience=3)
+    assert call("fit", recipe) == 0
+    assert "ended at step 8 of 1000: 3 validations in a row were not better than the best" in capsys.readouterr().out
+    assert [score["step"] for score in scores_of(tmp_path / "run")] == [2, 4, 6, 8]
+    assert losses_of(tmp_path / "run").keys() == set(range(1, 9))

@@ -40,15 +40,27 @@ def random_batch(*, classes=3, seed=0, dtype=torch.float64):
 
 def test_label_values_become_classes_and_the_rest_weighs_nothing():
     label = np.full(SHAPE, 255, np.uint8)
-    label[0], label[1], label[2], label[3] = 2, 7, 9, 5  # 5 is none of the classes
+    label[0], label[1], label[2] = 2, 7, 9
     live = np.ones(SHAPE, bool)
     live[:, 0] = False
+    label[:, 0] = 0  # none of the classes, where nothing was recorded
     amplitude = np.ones(SHAPE, np.float32)
     window = Window(stored=amplitude, amplitude=amplitude, live=live, label=label, box=BOX)
     example = Segmentation(task_data()).example(window, generator=np.random.default_rng(0))
     np.testing.assert_array_equal(example.target[:3, 1], [0, 1, 2])
-    np.testing.assert_array_equal(example.weight, live & (label != 5))
+    np.testing.assert_array_equal(example.weight, live & (label != 255))
     assert example.input.shape == (1, *SHAPE)
+
+
+def test_a_label_outside_its_classes_is_refused():
+    label = np.full(SHAPE, 255, np.uint8)
+    label[1, 2:4] = 5, 200
+    ones = np.ones(SHAPE, np.float32)
+    window = Window(stored=ones, amplitude=ones, live=ones > 0, label=label, box=BOX)
+    with pytest.raises(
+        InputError, match=r"'facies' holds 5, 200 in .*; its classes are 2 rock, 7 salt, 9 mud, and 255"
+    ):
+        Segmentation(task_data()).example(window, generator=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("class_weights", [None, (1.0, 5.0, 0.5)])
@@ -85,6 +97,42 @@ def test_metrics_against_counting_one_by_one():
         assert metrics[f"iou/{name}"] == pytest.approx(both / either)
         assert metrics[f"dice/{name}"] == pytest.approx(2 * both / ((true == number).sum() + (said == number).sum()))
     assert metrics["mean_iou"] == pytest.approx(np.mean([metrics[f"iou/{name}"] for name in ("rock", "salt", "mud")]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_metrics_are_those_of_torchmetrics(seed):
+    from torchmetrics.functional import classification
+
+    output, batch = random_batch(seed=seed)
+    task = Segmentation(task_data())
+    metrics = task.metrics(task.statistics(output, batch=batch).numpy())
+    said, true = output.argmax(1)[batch.weight > 0], batch.target.long()[batch.weight > 0]
+    theirs = {
+        "iou": classification.multiclass_jaccard_index,
+        "dice": classification.multiclass_f1_score,
+        "precision": classification.multiclass_precision,
+        "recall": classification.multiclass_recall,
+    }
+    for kind, metric in theirs.items():
+        of_classes = metric(said, true, num_classes=3, average="none").tolist()
+        assert [metrics[f"{kind}/{name}"] for name in ("rock", "salt", "mud")] == pytest.approx(of_classes)
+        assert metrics[f"mean_{kind}"] == pytest.approx(np.mean(of_classes))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_soft_dice_is_that_of_torchmetrics_where_outputs_are_certain(seed):
+    from torchmetrics.functional.segmentation import dice_score
+
+    output, batch = random_batch(seed=seed)
+    batch = batch._replace(weight=torch.ones_like(batch.weight))
+    certain = 1e4 * torch.nn.functional.one_hot(output.argmax(1), 3).movedim(-1, 1).double()
+    plain, with_dice = Segmentation(task_data()), Segmentation(task_data(), dice_weight=1.0)
+    loss = with_dice.loss(with_dice.sums(certain, batch=batch)) - plain.loss(plain.sums(certain, batch=batch))
+    one_hot = (
+        torch.nn.functional.one_hot(each, 3).movedim(-1, 0)[None] for each in (output.argmax(1), batch.target.long())
+    )
+    theirs = dice_score(*one_hot, num_classes=3, average="macro", input_format="one-hot")
+    assert 1 - loss.item() == pytest.approx(theirs.item(), rel=1e-5)
 
 
 def test_an_absent_class_is_nan_and_does_not_enter_the_mean():

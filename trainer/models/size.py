@@ -48,12 +48,12 @@ def measure(
     """Learns what one window takes.
 
     Args:
-        model: On the CPU.
+        model: Anywhere.
         in_channels: Of its input.
         extents: Of the window.
         autocast: The precision of convolutions, where it is not that of the weights.
     """
-    model = copy.deepcopy(model)
+    model = copy.deepcopy(model).cpu()
     least = 2 * size_multiple(model)  # batch normalisation needs more than one sample where there are fewest
     small, larger = (least,) * len(extents), (*(least,) * (len(extents) - 1), 2 * least)
     with torch.random.fork_rng(devices=[]):

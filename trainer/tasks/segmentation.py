@@ -57,7 +57,8 @@ class Segmentation:
             )
         self._class_weights = torch.tensor(class_weights or (1.0,) * self.out_channels)
         self._dice_weight, self.is_mean = dice_weight, not dice_weight
-        self._class_of_value = np.full(256, self.out_channels, dtype=np.uint8)  # any other value: no class
+        self._class_of_value = np.full(256, self.out_channels + 1, dtype=np.uint8)  # any other value: none that may be
+        self._class_of_value[self._ignore_value] = self.out_channels
         self._class_of_value[self._class_values] = np.arange(self.out_channels)
         self.outputs = self._output_variables(data.variable.dims)
 
@@ -65,6 +66,8 @@ class Segmentation:
         """Amplitudes, classes, and weight 1 where a live sample has one of the classes."""
         assert window.label is not None, "_class_label demands one"
         classes = self._class_of_value[window.label.astype(np.uint8)]
+        if (window.live & (classes > self.out_channels)).any():
+            raise InputError(self._of_no_class(window))
         known = window.live & (classes < self.out_channels)
         return Example(self.prediction_input(window), np.where(known, classes, 0), known.astype(np.float32))
 
@@ -98,14 +101,28 @@ class Segmentation:
         return torch.bincount(pairs[batch.weight > 0], minlength=self.out_channels**2)
 
     def metrics(self, statistics: npt.NDArray[np.generic]) -> dict[str, float]:
-        """Accuracy, and IoU and Dice of each class and on average; a class that neither occurs nor is said is NaN."""
+        """Accuracy; IoU, Dice (F1), precision and recall of each class and on average.
+
+        What is not defined is NaN, and left out of averages: IoU and Dice of a class that neither occurs nor is said,
+        precision of one that is not said, recall of one that does not occur.
+        """
         confusion = statistics.astype(np.float64).reshape(self.out_channels, self.out_channels)
         hit, true, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
         with np.errstate(invalid="ignore"):
-            iou, dice, accuracy = hit / (true + said - hit), 2 * hit / (true + said), hit.sum() / confusion.sum()
-        named = {f"iou/{name}": float(value) for name, value in zip(self._class_names, iou, strict=True)}
-        named |= {f"dice/{name}": float(value) for name, value in zip(self._class_names, dice, strict=True)}
-        return {"accuracy": float(accuracy), "mean_iou": _mean(iou), "mean_dice": _mean(dice)} | named
+            accuracy = float(hit.sum() / confusion.sum())
+            found = {
+                "iou": hit / (true + said - hit),
+                "dice": 2 * hit / (true + said),
+                "precision": hit / said,
+                "recall": hit / true,
+            }
+        means = {f"mean_{kind}": _mean(values) for kind, values in found.items()}
+        named = {
+            f"{kind}/{name}": float(value)
+            for kind, values in found.items()
+            for name, value in zip(self._class_names, values, strict=True)
+        }
+        return {"accuracy": accuracy} | means | named
 
     def score(self, metrics: dict[str, float]) -> float:
         """Mean IoU."""
@@ -129,6 +146,16 @@ class Segmentation:
             odds = np.exp(np.clip(output[0] - output[1], -80, 80))
             found[f"{self._label_name}_probability"] = np.where(window.live, 1 / (1 + odds), np.nan).astype(np.float32)
         return found
+
+    def _of_no_class(self, window: Window) -> str:
+        assert window.label is not None
+        found = set(np.unique(window.label[window.live]).tolist())
+        wrong = sorted(found - {*self._class_values.tolist(), self._ignore_value})
+        named = ", ".join(f"{value} {name}" for value, name in zip(self._class_values, self._class_names, strict=True))
+        return (
+            f"label {self._label_name!r} holds {', '.join(map(str, wrong))} in the window at {window.box}; its classes "
+            f"are {named}, and {self._ignore_value} is to be ignored. Convert the label anew, or declare such classes."
+        )
 
     def _output_variables(self, dims: tuple[str, ...]) -> dict[str, OutputVariable]:
         flags = {

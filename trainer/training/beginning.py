@@ -13,6 +13,7 @@ from trainer.feed.faulty_windows import FaultPolicy
 from trainer.plan.grouping import GroupShape
 from trainer.ranks import Ranks
 from trainer.tasks.task import Batch
+from trainer.training.initial_weights import freeze, take_weights
 from trainer.training.learner import Learner
 
 
@@ -64,6 +65,9 @@ def begin(experiment: Experiment, *, ranks: Ranks, resume: bool) -> Run:
     training, validation = experiment.training_batches(readers, ranks=ranks, shape=shape), None
     if config.splits.validation:
         validation = experiment.scoring_batches(readers, split=config.splits.validation, ranks=ranks)
+    if config.init_from and not checkpoint:
+        take_weights(experiment.model, run=config.init_from)
+    freeze(experiment.model, beginnings=config.freeze)
     learner = Learner(experiment.model, task=experiment.task, config=config, ranks=ranks)
     if checkpoint and before:
         _check_order(checkpoint, found=before.order_digest, expected=training.order.digest)
@@ -112,6 +116,7 @@ def _origin(experiment: Experiment) -> dict[str, Any]:
         "more_datasets": [each.model_dump(mode="json") for each in config.more_datasets],
         "task": config.task.model_dump(mode="json"),
         "model": config.model.model_dump(mode="json"),
+        "freeze": list(config.freeze),
     }
 
 

@@ -17,6 +17,7 @@ from trainer.run_folder import make_run_folder
 from trainer.training.beginning import Run, begin
 from trainer.training.checkpoint_writer import CheckpointWriter
 from trainer.training.interruption import EXIT_REQUEUE, Interruption
+from trainer.training.prospects import prospects
 from trainer.training.run_log import RunLog
 from trainer.training.schedule import learning_rate
 
@@ -110,4 +111,6 @@ def _begin_log(run: Run) -> RunLog:
     for data, source in zip(run.experiment.data, run.training.sources.each, strict=True):
         for part, about in source.reader.about.items():
             print(f"{data.dataset.entry.name}, {part}: {about}")
+    for line in prospects(run):
+        print(line, flush=True)
     return RunLog(config.out, first_step=run.state.step, steps=run.steps, batch_size=config.batch_size)

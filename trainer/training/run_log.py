@@ -87,7 +87,8 @@ class RunLog:
         for name, value in metrics.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
         self._board.add_image(f"{split}: {', '.join(picture)}", side_by_side(picture), step, dataformats="HW")
-        print(f"step {step}  {split}: {described(metrics)}", flush=True)
+        overall = {name: value for name, value in metrics.items() if "/" not in name}  # those of classes are written
+        print(f"step {step}  {split}: {described(overall)}", flush=True)
         self._since_s = time.perf_counter()
 
     def _write(self, values: dict[str, Any]) -> None:

@@ -1,0 +1,57 @@
+"""What a step will take, said before the first one; and what to do where there is too little memory for it."""
+
+import logging
+import math
+import os
+from collections.abc import Iterator
+
+import torch
+
+from trainer.models.size import NetworkSize, measure
+from trainer.ranks import Ranks, local_world_size
+from trainer.training.arithmetic import MIXED
+from trainer.training.beginning import Run
+
+log = logging.getLogger(__name__)
+
+GIB, TERA, MILLION = 2**30, 10**12, 10**6
+
+
+def prospects(run: Run) -> Iterator[str]:
+    """Lines about the network and its memory; warns where a step will not fit."""
+    config = run.experiment.config
+    size = measure(
+        run.learner.model,
+        in_channels=run.experiment.task.in_channels,
+        extents=tuple(config.window.values()),
+        autocast=MIXED.get(config.compute.precision),
+    )
+    at_once = math.ceil(math.ceil(config.batch_size / run.ranks.world_size) / run.learner.parts)
+    needed, there = size.training_nbytes(at_once), memory_nbytes(run.ranks)
+    reach = getattr(run.learner.model, "receptive_field", None)
+    seen = "" if reach is None else f", sees {reach} samples on either side"
+    yield f"network: {_count(size)} parameters{seen}; {size.flops / TERA:.3g} TFLOP for a window"
+    yield (
+        f"memory of a step: {needed / GIB:.3g} GiB or more ({at_once} windows at once, each "
+        f"{size.activation_nbytes / GIB:.3g} GiB for the backward pass), of {there / GIB:.3g} GiB"
+    )
+    if needed > there:
+        log.warning(
+            "a step needs about %.3g GiB, and there are %.3g: choose config.compute.micro_batch=1, "
+            "config.compute.precision=bfloat16, config.compute.recompute_levels=2, or a network with fewer filters.",
+            needed / GIB,
+            there / GIB,
+        )
+
+
+def memory_nbytes(ranks: Ranks) -> int:
+    """Memory of a rank's device; of a machine's processes each has its share."""
+    if ranks.device.type == "cuda":
+        return torch.cuda.get_device_properties(ranks.device).total_memory
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // local_world_size()
+
+
+def _count(size: NetworkSize) -> str:
+    if size.parameters < MILLION:
+        return str(size.parameters)
+    return f"{size.parameters / MILLION:.2f} M"
