@@ -20,9 +20,9 @@ def test_sizes_are_kept(dims, size, norm):
 
 
 def test_layer_norm_is_that_of_each_sample():
-    network = UNet(dims=2, in_channels=4, out_channels=1, levels=1, start_filters=4)
+    network = UNet(dims=2, in_channels=4, out_channels=1, levels=1, start_filters=4).double()
     norm = next(module for module in network.modules() if type(module).__name__ == "ChannelNorm")
-    samples = torch.randn(2, 4, 5, 6)
+    samples = torch.randn(2, 4, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     mean, variance = samples.mean(1, keepdim=True), samples.var(1, keepdim=True, correction=0)
     torch.testing.assert_close(norm(samples), (samples - mean) / (variance + 1e-5).sqrt())
 

@@ -35,7 +35,7 @@ def fit(experiment: Experiment, *, ranks: Ranks, resume: bool) -> None:
         SystemExit: With `EXIT_REQUEUE` where the run was told to end, and has been saved.
     """
     out = experiment.config.out
-    is_there = out.exists()  # then nobody else shall write while its checkpoints are read; else nothing is made yet
+    is_there = out.is_dir()  # then nobody else shall write while its checkpoints are read; else nothing is made yet
     with _alone(out, wanted=ranks.is_first and is_there):
         run = begin(experiment, ranks=ranks, resume=resume)
         make_run_folder(out)
