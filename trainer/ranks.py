@@ -1,18 +1,40 @@
-"""The processes of a run: one alone, or those that torchrun started."""
+"""The processes of a run: one alone, or those that torchrun or srun started."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from data_catalog import InputError
 
 CPU = torch.device("cpu")
+
+JOIN_TIMEOUT = timedelta(minutes=5)
+"""How long ranks wait for each other at the start: imports from a busy file system take minutes."""
+
+
+@dataclass(frozen=True)
+class _Launcher:
+    """Where a launcher says what it has started: names of variables in the environment."""
+
+    rank: str
+    world_size: str
+    local_rank: str
+    local_world_size: str
+
+
+_LAUNCHERS = (
+    _Launcher("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),  # torchrun; the first one that is there counts
+    _Launcher("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"),  # srun
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +60,7 @@ class Ranks:
 
 
 def ranks_from_environment() -> Ranks:
-    """What torchrun says of this process; a run of one where there is no torchrun.
+    """What torchrun or srun says of this process; a run of one where there is neither.
 
     Raises:
         InputError: If there are GPUs, but fewer than processes on this machine; on each of them.
@@ -49,13 +71,27 @@ def ranks_from_environment() -> Ranks:
 
 def ranks_of_environment() -> Ranks:
     """The same, whatever devices there are."""
-    local_rank, world_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    return Ranks(rank=_rank(), world_size=world_size, local_rank=local_rank)
+    launcher = _launcher()
+    if launcher is None:
+        return Ranks()
+    return Ranks(
+        rank=int(os.environ[launcher.rank]),
+        world_size=int(os.environ[launcher.world_size]),
+        local_rank=int(os.environ.get(launcher.local_rank, "0")),
+    )
+
+
+def local_world_size() -> int:
+    """Processes of the run on this machine."""
+    launcher = _launcher()
+    said = "" if launcher is None else os.environ.get(launcher.local_world_size, "")
+    count = re.match(r"\d+", said)  # srun says 4(x2) of two machines with four each
+    return int(count[0]) if count else 1
 
 
 def is_first_process() -> bool:
     """Whether this process speaks for all, known before anything is judged."""
-    return _rank() == 0
+    return ranks_of_environment().is_first
 
 
 class OneRankError(InputError):
@@ -71,7 +107,7 @@ def joined(ranks: Ranks) -> Iterator[None]:
     if ranks.world_size == 1:
         yield
         return
-    dist.init_process_group("nccl" if ranks.device.type == "cuda" else "gloo")
+    _join(ranks)
     try:
         yield
     except InputError as error:
@@ -117,23 +153,40 @@ class _SumOverRanks(torch.autograd.Function):
         return gradients[0]
 
 
-def _rank() -> int:
-    return int(os.environ.get("RANK", "0"))
+def _launcher() -> _Launcher | None:
+    found = (each for each in _LAUNCHERS if {each.rank, each.world_size} <= os.environ.keys())
+    return next(found, None)
 
 
-def local_world_size() -> int:
-    """Processes of the run on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+def _join(ranks: Ranks) -> None:
+    if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
+        raise InputError(
+            f"{ranks.world_size} processes were started, and {' and '.join(missing)} does not say where they meet: set "
+            "it to the machine of the first one, and to any free port, as docs/slurm.md does."
+        )
+    where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    try:
+        store, *_ = next(rendezvous("env://", ranks.rank, ranks.world_size, timeout=JOIN_TIMEOUT))
+        backend = "nccl" if ranks.device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.world_size)
+    except dist.DistError as error:
+        raise OneRankError(
+            f"rank {ranks.rank} of {ranks.world_size} does not meet the others at {where} (MASTER_ADDR:MASTER_PORT) "
+            f"within {JOIN_TIMEOUT.total_seconds():.0f} s: see whether all were started, and whether that machine can "
+            "be reached."
+        ) from error
 
 
 def _device(local_rank: int) -> torch.device:
     if not torch.cuda.is_available():
         return CPU
-    gpus = torch.cuda.device_count()
-    if local_world_size() > gpus:
+    gpus, processes = torch.cuda.device_count(), local_world_size()
+    if processes > gpus == 1 and _launcher() is _LAUNCHERS[1]:
+        return torch.device("cuda", 0)  # srun lets each process see its own GPU alone
+    if processes > gpus:
         raise InputError(
-            f"{local_world_size()} processes on this machine cannot share its GPUs, {gpus} found: one process takes "
-            f"one. Start torchrun with --nproc-per-node {gpus}."
+            f"{processes} processes on this machine cannot share its GPUs, {gpus} found: one process takes one. Start "
+            f"torchrun with --nproc-per-node {gpus}."
         )
     return torch.device("cuda", local_rank)
 

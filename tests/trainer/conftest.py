@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -159,11 +159,19 @@ class StoreMaker:
         environment = self._environment() | {"SLOW_RANK": str(slow_rank)}
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout, check=False)
 
-    def start(self, *arguments: str | Path, processes: int | None = None) -> "subprocess.Popen[bytes]":
+    def start(
+        self,
+        *arguments: str | Path,
+        processes: int | None = None,
+        launcher: Iterable[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> "subprocess.Popen[bytes]":
         """Starts the same, and lets it run; what it says goes to ``said`` in the folder."""
+        command = self._command(arguments, processes=processes)
+        command[1:1] = launcher
         with open(self.folder / "said", "ab") as said:
             return subprocess.Popen(
-                self._command(arguments, processes=processes), env=self._environment(), stdout=said, stderr=said
+                command, env=self._environment() | dict(environment or {}), stdout=said, stderr=said
             )
 
     def _command(self, arguments: Iterable[str | Path], *, processes: int | None, slow: bool = False) -> list[str]:
