@@ -179,6 +179,7 @@ def prepare(config: Config, *, catalog: Catalog, learned: Learned | None = None)
     if learned is None:
         for source in data:
             check_guards(source, config=config)
+            _check_is_labelled(source, split=config.splits.train)
     task = _make_task(config, data, learned=learned)
     return Experiment(config, data, task, make_network(config, task=task))
 
@@ -267,6 +268,16 @@ def _check_alike(main: DataSource, other: DataSource, *, labels: bool) -> None:
                 f"config.more_datasets: {other.dataset.entry.name!r} has {what} {another}, the main dataset "
                 f"{main.dataset.entry.name!r} has {one}; windows of both cannot go into one batch."
             )
+
+
+def _check_is_labelled(source: DataSource, *, split: str) -> None:
+    """Refuses a training split without a single sample of any class."""
+    counts = source.class_counts(split)
+    if counts is not None and source.label and not any(counts.values()):
+        raise InputError(
+            f"label {source.label.name!r} of dataset {source.dataset.entry.name!r} has no sample of "
+            f"{', '.join(counts)} in split {split!r}: all of it is to be ignored. Choose another split or label."
+        )
 
 
 def _label_dims(source: DataSource) -> tuple[str, ...] | None:

@@ -58,6 +58,33 @@ def test_tiles_agree_with_whole_sections(call, stores, salt_run, small_tiles):
     }
 
 
+def test_tiles_agree_with_the_whole_volume(call, stores, write_recipe, tmp_path, monkeypatch):
+    """Three dimensions: only the recipe is another one."""
+    guarded = {
+        name: [{"inline": (first, first + 10)}] for first, name in ((0, "train"), (18, "validation"), (36, "test"))
+    }
+    entry = stores.make_salt("salt", shape=(46, 48, 40), splits=guarded)
+    window = {"inline": 8, "crossline": 16, "time": 16}
+    model = {"name": "unet", "levels": 3, "start_filters": 4}
+    assert call("fit", write_recipe(window=window, model=model, steps=2)) == 0
+    monkeypatch.setattr(predict, "core_extent", lambda sizes, *, halo: 9)
+    assert call("predict", tmp_path / "run", "--split", "whole") == 0
+    experiment = open_run(tmp_path / "run", catalog=stores.catalog)
+    live = experiment.main.dataset.live(experiment.main.stored).array[...]
+    amplitude = experiment.main.normalisation.apply(experiment.main.stored.array[...])
+    inputs = np.pad(np.where(live[..., None], amplitude, 0), [(0, 2), (0, 0), (0, 0)])  # 46 to 48
+    with torch.no_grad():
+        output = experiment.model.eval()(torch.from_numpy(inputs)[None, None]).softmax(1)[0, 1, :46].numpy()
+    found = derived_arrays(entry, "run")["salt_probability"][...]
+    np.testing.assert_allclose(found, np.where(live[..., None], output, np.nan), rtol=0, atol=1e-5)
+
+
+def test_normalisation_over_a_tile_is_told(call, stores, salt_stack, write_recipe, tmp_path, caplog):
+    assert call("fit", write_recipe(steps=2, model={"name": "unet", "levels": 2, "norm": "group"})) == 0
+    assert call("predict", tmp_path / "run") == 0
+    assert "group normalisation takes mean and variance of what the network sees at once" in caplog.text
+
+
 def test_a_split_is_predicted_and_nothing_else(call, stores, salt_run, small_tiles):
     assert call("predict", salt_run) == 0
     entry = stores.catalog.open("salt")

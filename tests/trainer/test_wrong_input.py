@@ -3,6 +3,7 @@
 import json
 import sys
 
+import numpy as np
 import pytest
 
 CASES = {
@@ -185,3 +186,9 @@ def test_a_refusal_on_two_ranks_is_said_once(stores, salt_stack, write_recipe):
     assert done.returncode == 1, "torchrun's own status"
     assert done.stderr.count("error: config.batch_size is 1 windows over all ranks, too few for 2 processes") == 1
     assert "exitcode  : 2" in done.stderr
+
+
+def test_a_split_without_any_class_is_refused(call, stores, write_recipe, capsys):
+    stores.make_salt("salt", salt=np.full((12, 48, 40), 255))
+    assert call("fit", write_recipe()) == 2
+    assert "has no sample of rock, salt in split 'train': all of it is to be ignored" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from pydantic import JsonValue
+from torch import nn
 
 from data_catalog import InputError
 from trainer.experiment import Experiment
@@ -110,6 +111,7 @@ def predict(prediction: Prediction, *, ranks: Ranks) -> None:
     experiment = prediction.experiment
     check_is_new(experiment.main.dataset, prediction.derived_id)
     _warn_of_cut_halo(prediction)
+    _warn_of_group_norm(prediction)
     boxes = prediction.boxes
     experiment.model.to(ranks.device).eval()
     with joined(ranks), _ended_by_exception():
@@ -129,6 +131,14 @@ def _warn_of_cut_halo(prediction: Prediction) -> None:
             prediction.context,
             MOST_HALO,
             prediction.context,
+        )
+
+
+def _warn_of_group_norm(prediction: Prediction) -> None:
+    if any(isinstance(module, nn.GroupNorm) for module in prediction.experiment.model.modules()):
+        log.warning(
+            "group normalisation takes mean and variance of what the network sees at once, a tile: values differ from "
+            "those of whole sections, by more the more tiles differ from each other. norm: layer does not."
         )
 
 

@@ -2,8 +2,10 @@
 
 import json
 import math
+import resource
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +20,7 @@ from trainer.training.learner import StepOutcome
 from trainer.training.scoring import Scores
 
 SECONDS_BETWEEN_LINES = 10.0
+GIB = 2**30
 
 
 class RunLog:
@@ -33,7 +36,8 @@ class RunLog:
             batch_size: Windows of a step.
         """
         self._steps, self._batch_size = steps, batch_size
-        self._since_s, self._waited_s = time.perf_counter(), 0.0
+        self._first_step, self._waited_s = first_step, 0.0
+        self._begun_s = self._since_s = time.perf_counter()
         self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115 (closed in __exit__)
         self._board = SummaryWriter(folder / "tensorboard", purge_step=first_step)
         self._last_line_s = -math.inf
@@ -68,17 +72,22 @@ class RunLog:
             "learning_rate": learning_rate,
             "windows_per_s": self._batch_size / step_s,
             "wait": (waited_s - self._waited_s) / step_s,
+            "memory_gib": _peak_nbytes() / GIB,
         }
         self._since_s, self._waited_s = now_s, waited_s
         self._write({"step": step, **values, **({"skipped": True} if outcome.skipped else {})})
         for name, value in values.items():
             self._board.add_scalar(f"step/{name}", value, step)
-        about = f"loss {values['loss']:.4f}  {values['windows_per_s']:.1f} windows/s"
+        about = (
+            f"loss {values['loss']:.4f}  {values['windows_per_s']:.1f} windows/s  waits {values['wait']:.0%}  "
+            f"{values['memory_gib']:.1f} GiB"
+        )
         if self._progress is not None:
             self._progress.update(self._bar, completed=step, description=about)
         elif time.monotonic() - self._last_line_s > SECONDS_BETWEEN_LINES or step == self._steps:
             self._last_line_s = time.monotonic()
-            print(f"step {step}/{self._steps}  {about}", flush=True)
+            left = timedelta(seconds=round((self._steps - step) * (now_s - self._begun_s) / (step - self._first_step)))
+            print(f"step {step}/{self._steps}  {about}  {left} left", flush=True)
 
     def scores(self, step: int, *, split: str, scores: Scores) -> None:
         """Notes the metrics of a split, and shows the picture's views side by side."""
@@ -95,6 +104,14 @@ class RunLog:
         json_values = {key: None if value != value else value for key, value in values.items()}  # JSON has no NaN
         self._lines.write(json.dumps(json_values) + "\n")
         self._lines.flush()
+
+
+def _peak_nbytes() -> int:
+    """Most memory so far: of the GPU where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kib if sys.platform == "darwin" else 1024 * kib
 
 
 def described(metrics: dict[str, float]) -> str:
