@@ -253,6 +253,7 @@ class Config(Section):
         patience: Validations in a row without a better score after which the run ends; None goes to the end.
         checkpoint_every_steps: How often a checkpoint is written; scoring writes one too.
         keep_checkpoints: How many of the last ones are kept, beside the best.
+        watch_s: Seconds that a rank waits for the others before it says for which one, and the run ends.
         seed: Fixes the weights at the start, the order of windows and what tasks draw.
         order: How windows are mixed.
         feed: How windows are read.
@@ -280,6 +281,7 @@ class Config(Section):
     patience: Count | None = None
     checkpoint_every_steps: Count = 500
     keep_checkpoints: Count = 1
+    watch_s: Positive = 1200.0
     seed: Whole = 0
     order: OrderConfig = OrderConfig()
     feed: FeedConfig = FeedConfig()

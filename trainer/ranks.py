@@ -11,6 +11,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from data_catalog import InputError
@@ -99,17 +100,21 @@ class OneRankError(InputError):
 
 
 @contextmanager
-def joined(ranks: Ranks) -> Iterator[None]:
-    """Joins the processes for as long as the block lasts: NCCL on GPUs, Gloo on CPUs; nothing for a run of one."""
+def joined(ranks: Ranks) -> Iterator[Store | None]:
+    """Joins the processes for as long as the block lasts: NCCL on GPUs, Gloo on CPUs; nothing for a run of one.
+
+    Yields:
+        A store that all of them reach; None for a run of one.
+    """
     _share_cores()
     if ranks.device.type == "cuda":
         torch.cuda.set_device(ranks.device)
     if ranks.world_size == 1:
-        yield
+        yield None
         return
-    _join(ranks)
+    store = _join(ranks)
     try:
-        yield
+        yield store
     except InputError as error:
         raise OneRankError(f"rank {ranks.rank}: {error}") from error
     except RuntimeError as error:
@@ -158,7 +163,7 @@ def _launcher() -> _Launcher | None:
     return next(found, None)
 
 
-def _join(ranks: Ranks) -> None:
+def _join(ranks: Ranks) -> Store:
     if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
         raise InputError(
             f"{ranks.world_size} processes were started, and {' and '.join(missing)} does not say where they meet: set "
@@ -169,6 +174,7 @@ def _join(ranks: Ranks) -> None:
         store, *_ = next(rendezvous("env://", ranks.rank, ranks.world_size, timeout=JOIN_TIMEOUT))
         backend = "nccl" if ranks.device.type == "cuda" else "gloo"
         dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.world_size)
+        return PrefixStore("tracemill", store)
     except dist.DistError as error:
         raise OneRankError(
             f"rank {ranks.rank} of {ranks.world_size} does not meet the others at {where} (MASTER_ADDR:MASTER_PORT) "

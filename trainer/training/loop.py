@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from torch._C._distributed_c10d import Store
+
 from data_catalog.lease import hold_lease
 from trainer.checkpoint import RunState
 from trainer.config_file import write_config
@@ -20,6 +22,7 @@ from trainer.training.interruption import EXIT_REQUEUE, Interruption
 from trainer.training.prospects import prospects
 from trainer.training.run_log import RunLog
 from trainer.training.schedule import learning_rate
+from trainer.training.watchdog import Watchdog
 
 
 def fit(experiment: Experiment, *, ranks: Ranks, resume: bool) -> None:
@@ -39,20 +42,22 @@ def fit(experiment: Experiment, *, ranks: Ranks, resume: bool) -> None:
     with _alone(out, wanted=ranks.is_first and is_there):
         run = begin(experiment, ranks=ranks, resume=resume)
         make_run_folder(out)
-        with joined(ranks), _alone(out, wanted=ranks.is_first and not is_there):
-            _train(run)
+        with joined(ranks) as store, _alone(out, wanted=ranks.is_first and not is_there):
+            _train(run, store=store)
 
 
-def _train(run: Run) -> None:
+def _train(run: Run, *, store: Store | None) -> None:
     config, ranks, learner, state = run.experiment.config, run.ranks, run.learner, run.state
     told_to_end = False
     with ExitStack() as stack:
         log = stack.enter_context(_begin_log(run)) if ranks.is_first else None
         writer = stack.enter_context(_writer(run)) if ranks.is_first else None
         interruption = stack.enter_context(Interruption(ranks))
+        watchdog = stack.enter_context(Watchdog(ranks, store=store, patience_s=config.watch_s))
         audit = AuditFile(config.out, rank=ranks.rank) if config.feed.audit else None
         feed = stack.enter_context(run.training.feed(range(state.step, run.steps), faults=run.faults, audit=audit))
         for step, batch in enumerate(on_device(feed, device=ranks.device), start=state.step + 1):
+            watchdog.is_at(f"takes step {step}", meets=True)
             interruption.ask()
             rate = learning_rate(step * config.batch_size, total=run.steps * config.batch_size, config=config.optimiser)
             outcome = learner.step(batch, number=step - 1, rate=rate)
@@ -60,6 +65,7 @@ def _train(run: Run) -> None:
                 log.step(step, outcome, learning_rate=rate, waited_s=feed.wait_s)
             told_to_end = interruption.agreed() and step < run.steps
             state = _scored_and_saved(run, replace(state, step=step), log=log, writer=writer, at_once=told_to_end)
+            watchdog.is_at(f"reads the batch of step {step + 1}", meets=False)
             if told_to_end or state.since_best >= (config.patience or math.inf):
                 break
     wait_for_all()
