@@ -1,8 +1,6 @@
 """A configuration from YAML and ``--set`` to `Config`, and back into the run's folder."""
 
-import platform
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,6 @@ import yaml
 from data_catalog import InputError
 from data_catalog.model_file import read_mapping, validated
 from trainer.config import Config
-
-RECORDED_PACKAGES = ("tracemill", "torch", "zarr", "numpy")
 
 
 def read_config(
@@ -37,10 +33,8 @@ def read_config(
 
 
 def write_config(path: Path, *, config: Config) -> None:
-    """Writes the resolved configuration, headed by the versions it runs with; `read_config` reads it back."""
-    versions = ", ".join(f"{name} {_version(name)}" for name in RECORDED_PACKAGES)
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    path.write_text(f"# python {platform.python_version()}, {versions}\n{text}", encoding="utf-8")
+    """Writes the resolved configuration; `read_config` reads it back."""
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
 
 def _apply(change: str, *, document: dict[str, Any]) -> None:
@@ -57,10 +51,3 @@ def _apply(change: str, *, document: dict[str, Any]) -> None:
         document[key] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"--set {change!r}: {text!r} is not YAML: {error}") from None
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -1,5 +1,7 @@
 import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import yaml
 from safetensors.torch import load_file
 
 from data_catalog import check_store
+from trainer.training.provenance import git_revision
 
 
 def losses_of(run):
@@ -33,6 +36,10 @@ def test_a_run_learns_and_leaves_all_that_it_should(call, salt_stack, write_reci
     assert config["steps"] == 60
     said = capsys.readouterr().out
     assert "step 60/60" in said
+    (start,) = (json.loads(line) for line in (run / "starts.jsonl").read_text().splitlines())
+    assert start.keys() == {"step", "at", "command", "ranks", "device", "plan", "git", "python", "packages"}
+    assert (start["step"], start["ranks"], len(start["plan"])) == (0, 1, 64)
+    assert start["packages"]["torch"] == torch.__version__
     assert "network: 7" in said
     assert "memory of a step: " in said
     assert call("evaluate", run) == 0
@@ -189,3 +196,22 @@ def test_a_run_that_gets_no_better_ends_early(call, salt_stack, write_recipe, tm
     assert "ended at step 8 of 1000: 3 validations in a row were not better than the best" in capsys.readouterr().out
     assert [score["step"] for score in scores_of(tmp_path / "run")] == [2, 4, 6, 8]
     assert losses_of(tmp_path / "run").keys() == set(range(1, 9))
+
+
+def test_the_revision_of_sources_is_told(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=someone", "-c", "user.email=some@one"]
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    sources, other = tmp_path / "sources", tmp_path / "other"
+    for folder in (sources, other):
+        folder.mkdir()
+        (folder / "__init__.py").write_text("")
+    git("add", "sources")
+    git("commit", "-m", "first")
+    revision = git_revision(sources)
+    assert re.fullmatch("[0-9a-f]{40}", revision)
+    (sources / "__init__.py").write_text("1")
+    assert git_revision(sources) == f"{revision}, changed"
+    assert git_revision(other) is None

@@ -20,6 +20,7 @@ from trainer.training.beginning import Run, begin
 from trainer.training.checkpoint_writer import CheckpointWriter
 from trainer.training.interruption import EXIT_REQUEUE, Interruption
 from trainer.training.prospects import prospects
+from trainer.training.provenance import note_start
 from trainer.training.run_log import RunLog
 from trainer.training.schedule import learning_rate
 from trainer.training.watchdog import Watchdog
@@ -114,6 +115,7 @@ def _writer(run: Run) -> CheckpointWriter:
 def _begin_log(run: Run) -> RunLog:
     config = run.experiment.config
     write_config(config.out / "config.yaml", config=config)
+    note_start(run)
     for data, source in zip(run.experiment.data, run.training.sources.each, strict=True):
         for part, about in source.reader.about.items():
             print(f"{data.dataset.entry.name}, {part}: {about}")
