@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -33,6 +33,7 @@ class StoreMaker:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.catalog = Catalog(folder / "catalog")
+        self.started: list[subprocess.Popen[bytes]] = []
 
     def make(
         self,
@@ -169,10 +170,10 @@ class StoreMaker:
         """Starts the same, and lets it run; what it says goes to ``said`` in the folder."""
         command = self._command(arguments, processes=processes)
         command[1:1] = launcher
+        environment = self._environment() | dict(environment or {})
         with open(self.folder / "said", "ab") as said:
-            return subprocess.Popen(
-                command, env=self._environment() | dict(environment or {}), stdout=said, stderr=said
-            )
+            self.started.append(subprocess.Popen(command, env=environment, stdout=said, stderr=said))
+        return self.started[-1]
 
     def _command(self, arguments: Iterable[str | Path], *, processes: int | None, slow: bool = False) -> list[str]:
         launcher = [sys.executable]
@@ -253,8 +254,12 @@ def _write_checksums(group, name, url) -> None:
 
 
 @pytest.fixture
-def stores(tmp_path: Path) -> StoreMaker:
-    return StoreMaker(tmp_path)
+def stores(tmp_path: Path) -> Iterator[StoreMaker]:
+    maker = StoreMaker(tmp_path)
+    yield maker
+    for process in maker.started:  # whatever a test that failed has left
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture

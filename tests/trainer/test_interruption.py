@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -50,7 +51,11 @@ def test_a_run_that_is_told_to_end_is_saved_and_goes_on(stores, salt_stack, reci
 
 
 def ranks_of(torchrun):
-    return [each for each in psutil.Process(torchrun.pid).children() if "trainer" in each.cmdline()]
+    found = []
+    for each in psutil.Process(torchrun.pid).children():
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            found += [each] if "trainer" in each.cmdline() else []
+    return found
 
 
 def kill_a_rank(torchrun, generator):
@@ -68,21 +73,23 @@ def tell_to_end(torchrun, generator):
 DISTURBANCES = (kill_a_rank, kill_torchrun, tell_to_end)
 
 
-def disturb(stores, recipe, run, *, generator, disturbance, processes, after_s):
-    """Begins or goes on, and disturbs; whether the run got to its end before."""
+def disturb(stores, recipe, run, *, generator, disturbance, processes, most_steps):
+    """Begins or goes on, and disturbs: some steps later, or at any moment of the start."""
+    before = max(losses(run), default=0) if (run / "metrics.jsonl").exists() else 0
     torchrun = stores.start("fit", recipe, "--resume", "auto", processes=processes)
-    ranks = []
-    deadline = time.monotonic() + after_s
-    while time.monotonic() < deadline and torchrun.poll() is None:
-        time.sleep(0.01)
-        ranks = ranks_of(torchrun) if torchrun.poll() is None else ranks
-    if torchrun.poll() is None and ranks:
+    if generator.random() < 0.75:
+        begun(run, step=before + generator.randrange(1, most_steps))
+    time.sleep(generator.uniform(0, 3 if before == 0 else 0.1))
+    assert torchrun.poll() is None, "the run should be long enough"
+    ranks = ranks_of(torchrun)
+    if ranks:
         disturbance(torchrun, generator)
+    else:
+        torchrun.kill()
     torchrun.wait(90)
     assert not psutil.wait_procs(ranks, timeout=60)[1], "nobody is left at work"
     for checkpoint in checkpoints(run / "checkpoints"):
         assert last_whole_checkpoint(run / "checkpoints") >= checkpoint, "the last one is never unreadable"
-    return torchrun.returncode == 0
 
 
 @pytest.mark.parametrize("disturbance", DISTURBANCES)
@@ -102,30 +109,31 @@ def test_a_run_of_two_ranks_that_is_disturbed_goes_on(stores, salt_stack, write_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("worlds", [(2,), (1, 2, 3)])
-def test_twenty_disturbances_at_random_moments(stores, salt_stack, write_recipe, tmp_path, worlds):
-    """On as many ranks each time the same losses, bit by bit; on other numbers of them within rounding of float64."""
+@pytest.mark.parametrize(("worlds", "steps", "most_steps"), [((2,), 1500, 60), ((1, 2, 3), 300, 5)])
+def test_twenty_disturbances_at_random_moments(stores, salt_stack, write_recipe, tmp_path, worlds, steps, most_steps):
+    """On as many ranks each time the same losses, bit by bit; on other numbers within rounding of float64, which
+    AdamW makes larger with each step: 1e-10 holds for some hundred."""
     precision = "float32" if len(worlds) == 1 else "float64"
-    recipe = write_recipe(**RECIPE | {"steps": 400}, compute={"precision": precision})
+    longer = {"steps": steps, "checkpoint_every_steps": 7, "compute": {"precision": precision}}
+    model = {"name": "unet", "levels": 3, "start_filters": 4 if len(worlds) == 1 else 16}  # slow enough to be met
+    recipe = write_recipe(**RECIPE | longer, model=model)
     assert stores.run("fit", recipe, "--out", tmp_path / "whole", processes=worlds[0]).returncode == 0
-    generator, disturbed, done = random.Random(5), 0, False
-    while not done and disturbed < 20:
-        done = disturb(
+    generator = random.Random(5)
+    for number in range(20):
+        disturb(
             stores,
             recipe,
             tmp_path / "run",
             generator=generator,
-            disturbance=DISTURBANCES[disturbed % len(DISTURBANCES)],
-            processes=worlds[disturbed % len(worlds)],
-            after_s=generator.uniform(1, 9),
+            disturbance=DISTURBANCES[number % len(DISTURBANCES)],
+            processes=worlds[number % len(worlds)],
+            most_steps=most_steps,
         )
-        disturbed += not done
-    assert disturbed == 20, "the run should be long enough"
     assert stores.run("fit", recipe, "--resume", "auto", processes=worlds[0]).returncode == 0
     found, expected = losses(tmp_path / "run"), losses(tmp_path / "whole")
     assert found == (expected if len(worlds) == 1 else pytest.approx(expected, rel=1e-10))
     judged = stores.run("audit", tmp_path / "run")
-    assert "in 400 steps of" in judged.stdout, judged.stderr
+    assert f"in {steps} steps of" in judged.stdout, judged.stderr
 
 
 def test_two_runs_do_not_write_into_one_folder(stores, salt_stack, write_recipe, tmp_path):
