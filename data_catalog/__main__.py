@@ -123,18 +123,20 @@ def check(name: str, catalog: CatalogOption = None) -> None:
 @app.command()
 def remove(
     name: str,
+    derived: Annotated[str | None, typer.Option("--derived", metavar="ID", help="Only this derived group.")] = None,
     catalog: CatalogOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Deletes a dataset, finished or not: its entry and its store with everything in it."""
+    """Deletes a dataset, finished or not, its entry and its store with everything in it; or one derived group."""
     opened = Catalog(catalog)
-    print(_what_would_go(opened, name))
+    what = name if derived is None else f"{name}, derived group {derived}"
+    print(_what_would_go(opened, name) if derived is None else what)
     if not yes:
         if not sys.stdin.isatty():
-            raise InputError(f"nobody can be asked whether {name!r} may go, stdin is no terminal: say --yes.")
+            raise InputError(f"nobody can be asked whether {what!r} may go, stdin is no terminal: say --yes.")
         typer.confirm("Delete it?", abort=True)
-    had_store = opened.remove(name)
-    print(f"removed {name}" if had_store else f"removed {name}; its store was gone before")
+    had_store = opened.remove(name) if derived is None else opened.remove_derived(name, derived)
+    print(f"removed {what}" if had_store else f"removed {what}; its store was gone before")
 
 
 def _what_would_go(catalog: Catalog, name: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 
+from data_catalog import layout
 from data_catalog.conformance import check_entry, check_store, parse_entry
 from data_catalog.errors import ConformanceError, InputError
 from data_catalog.lease import hold_lease
@@ -178,6 +179,32 @@ class Catalog:
             self._withdraw(name, url)
         remove_empty_folder(url)
         self._unfinished_path(name).unlink(missing_ok=True)
+        return existed
+
+    def remove_derived(self, name: str, derived_id: str) -> bool:
+        """Deletes a derived group, published or half-written: first its place in the entry, then what is in the store.
+
+        Returns:
+            Whether anything of it was in the store.
+
+        Raises:
+            InputError: If the dataset has no such group, it is being written, or another revision came in between.
+            WorkError: If something of it could not be deleted.
+        """
+        entry = self.read(name)
+        if not re.fullmatch(NAME_PATTERN, derived_id):
+            raise InputError(f"{derived_id!r} is no name of a derived group.")
+        url = f"{entry.url.rstrip('/')}/{layout.derived_path(derived_id)}"
+        existed = store_exists(url)
+        if not existed and derived_id not in entry.derived:
+            known = ", ".join(entry.derived) or "none"
+            raise InputError(f"dataset {name!r} has no derived group {derived_id!r}, nor half of one: {known}.")
+        with hold_lease(url, purpose=f"remove {name} {derived_id}") as lease:
+            if derived_id in entry.derived:
+                left = {each: group for each, group in entry.derived.items() if each != derived_id}
+                self.publish(entry.model_copy(update={"revision": entry.revision + 1, "derived": left}))
+            empty_store(url, lease=lease)
+        remove_empty_folder(url)
         return existed
 
     def store_of(self, name: str) -> str:

@@ -16,6 +16,7 @@ from data_catalog import Catalog, InputError, WorkError, command_line
 from data_catalog.command_line import CatalogOption
 from trainer.bench_loader import bench_loader as measure
 from trainer.bench_loader import print_report
+from trainer.config import Precision
 from trainer.config_file import read_config
 from trainer.experiment import prepare
 from trainer.feed.audit import audit as judge
@@ -117,8 +118,9 @@ def predict(
     derived_id: Annotated[str | None, typer.Option("--id", help="Name of the group to write [the run's].")] = None,
     dataset: Annotated[str | None, typer.Option(help="Another dataset than the run was trained on.")] = None,
     halo: Annotated[
-        int | None, typer.Option(min=0, help="Samples of context [the receptive field, at most 128].")
+        int | None, typer.Option(min=0, help="Samples of context [the receptive field where it fits, else 128].")
     ] = None,
+    precision: Annotated[Precision | None, typer.Option(help="How the network is run [the run's].")] = None,
     catalog: CatalogOption = None,
 ) -> None:
     """Writes what a trained network says into a derived group of the dataset."""
@@ -128,6 +130,7 @@ def predict(
         derived_id=derived_id or run.resolve().name,
         split=split or experiment.config.splits.test or WHOLE,
         halo=halo,
+        precision=precision or experiment.config.compute.precision,
         provenance={
             "run": str(run.resolve()),
             "checkpoint_step": experiment.state.step if experiment.state else None,

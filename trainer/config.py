@@ -12,6 +12,7 @@ Whole = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Precision = Literal["float32", "bfloat16", "float16", "float64"]
 
 
 class Section(BaseModel):
@@ -100,7 +101,7 @@ class ComputeConfig(Section):
         tf32: Whether GPUs may multiply float32 with ten bits of mantissa, several times faster.
     """
 
-    precision: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
+    precision: Precision = "float32"
     micro_batch: Count | None = None
     recompute_levels: Whole = 0
     channels_last: bool = True

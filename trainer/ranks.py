@@ -18,6 +18,9 @@ from data_catalog import InputError
 
 CPU = torch.device("cpu")
 
+EXIT_REQUEUE = 75
+"""Exit status of work that was saved and may go on: EX_TEMPFAIL of sysexits.h, "try again later"."""
+
 JOIN_TIMEOUT = timedelta(minutes=5)
 """How long ranks wait for each other at the start: imports from a busy file system take minutes."""
 

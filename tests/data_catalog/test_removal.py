@@ -6,6 +6,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,19 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from data_catalog import Catalog, Entry, InputError, WorkError, command_line, hold_lease, layout, lease_file, removal
+from data_catalog import (
+    Catalog,
+    Derived,
+    Entry,
+    InputError,
+    Role,
+    WorkError,
+    command_line,
+    hold_lease,
+    layout,
+    lease_file,
+    removal,
+)
 from data_catalog.__main__ import app
 
 ZARR_GROUP = json.dumps({"zarr_format": 3, "node_type": "group"})
@@ -257,3 +270,26 @@ def test_unfinished_datasets_are_listed(
     captured = capsys.readouterr()
     assert "halfway" in captured.out
     assert "torn.json is not the record" in captured.err
+
+
+def test_a_derived_group_is_removed_and_nothing_else(published_anywhere: Entry) -> None:
+    said = Derived(
+        variables={"said": published_anywhere.variables["salt"].model_copy(update={"role": Role.PREDICTION})},
+        made_by="trainer predict",
+        created=datetime.now(UTC),
+    )
+    before = files_at(published_anywhere.url)
+    salt = fsspec.get_mapper(published_anywhere.url)["salt/zarr.json"].decode()
+    put_file(published_anywhere.url, "derived/unet/zarr.json", ZARR_GROUP)
+    put_file(published_anywhere.url, "derived/unet/said/zarr.json", salt.replace("class_label", "prediction"))
+    put_file(published_anywhere.url, "derived/half/work/plan.json", "{}")
+    put_file(published_anywhere.url, "derived/half/said/c/0")
+    Catalog().publish(published_anywhere.model_copy(update={"revision": 2, "derived": {"unet": said}}))
+    for derived_id in ("unet", "half"):
+        assert Catalog().remove_derived("survey", derived_id)
+    assert Catalog().open("survey") == published_anywhere.model_copy(update={"revision": 3})
+    assert files_at(published_anywhere.url) == before
+    with pytest.raises(InputError, match="has no derived group 'unet', nor half of one: none"):
+        Catalog().remove_derived("survey", "unet")
+    with pytest.raises(InputError, match="is no name"):
+        Catalog().remove_derived("survey", "../survey")

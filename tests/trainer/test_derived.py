@@ -3,7 +3,7 @@ import pytest
 
 from data_catalog import Catalog, InputError
 from trainer.data.store import Dataset
-from trainer.prediction.derived import describe, new_group, publish
+from trainer.prediction.derived import describe, group_at_work, publish
 from trainer.tasks.task import OutputVariable
 
 OUTPUTS = {"said": OutputVariable(("trace", "time"), "float32", np.nan)}
@@ -17,7 +17,7 @@ def line(stores):
 
 def write_and_publish(dataset, derived_id):
     like = dataset.entry.variables["amplitude"]
-    with new_group(dataset, derived_id=derived_id, like=like, outputs=OUTPUTS):
+    with group_at_work(dataset, derived_id=derived_id, like=like, outputs=OUTPUTS, plan={"weights": "0a"}):
         variables = {name: describe(output, like=like) for name, output in OUTPUTS.items()}
         publish(dataset, derived_id=derived_id, variables=variables, boxes=(), provenance={})
 
@@ -72,5 +72,5 @@ def test_a_store_that_has_vanished_is_told(line, stores):
 
 def test_a_store_that_cannot_be_written_is_told(line, stores):
     (stores.folder / "line.zarr/derived").write_text("in the way")
-    with pytest.raises(InputError, match=r"line\.zarr cannot be written"):
+    with pytest.raises(InputError, match=r"line\.zarr/derived/a cannot be read or written"):
         write_and_publish(line, "a")

@@ -1,8 +1,7 @@
 """From a box in index space to samples that a task can use."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -263,24 +262,3 @@ def _open_array(dataset: Dataset, stored: StoredVariable, *, main: StoredVariabl
     keep_cached = None if config.page_cache == "auto" else config.page_cache == "keep"
     url = dataset.url_of(stored)
     return open_chunks(stored.array, url=url, expected=expected, cache=kept, keep_cached=keep_cached)
-
-
-def sections(window: Window, *, axes: tuple[int, ...]) -> Iterator[Window]:
-    """Cuts a window into sections along the axes that the network sees, the last of the others fastest.
-
-    Args:
-        window: On all dimensions of the variable, with its label, if any, on the same ones.
-        axes: Dimensions that the network sees, ascending.
-    """
-    others = [range(*bounds) if axis not in axes else [None] for axis, bounds in enumerate(window.box)]
-    for place in product(*others):
-        cut = tuple(slice(None) if at is None else at - start for at, (start, _) in zip(place, window.box, strict=True))
-        box = tuple(bounds if at is None else (at, at + 1) for at, bounds in zip(place, window.box, strict=True))
-        yield replace(
-            window,
-            stored=window.stored[cut],
-            amplitude=window.amplitude[cut],
-            live=window.live[cut],
-            label=None if window.label is None else window.label[cut],
-            box=box,
-        )

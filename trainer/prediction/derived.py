@@ -1,17 +1,19 @@
-"""A derived group: made empty, filled by all ranks, then published with the entry's next revision, or removed."""
+"""A derived group: made empty, filled by all ranks, then published with the entry's next revision."""
 
 import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Literal
 
 import zarr
 from pydantic import JsonValue
 
-from data_catalog import Box, Derived, Entry, InputError, Variable, layout
+from data_catalog import Box, Derived, Entry, InputError, Variable, hold_lease, layout
 from data_catalog.schema import NAME_PATTERN
 from trainer.data.store import Dataset
+from trainer.prediction.ledger import Ledger, Plan
 from trainer.reads.zarr_array import ZarrArray
 from trainer.tasks.task import OutputVariable
 
@@ -19,11 +21,16 @@ MOST_TRIES = 5
 """Of publishing, where predictions of a dataset end together."""
 
 
-def check_is_new(dataset: Dataset, derived_id: str) -> None:
-    """Refuses to write where something is.
+def check_may_begin(dataset: Dataset, derived_id: str, *, plan: Plan) -> None:
+    """Refuses to write where something is, unless it is the beginning of the same.
+
+    Args:
+        dataset: Where the group goes.
+        derived_id: Its name.
+        plan: What is to be predicted.
 
     Raises:
-        InputError: If the id is no name, the dataset has a group of that id, or half of one lies there.
+        InputError: If the id is no name, the dataset has a group of that id, or half of another one lies there.
     """
     if not re.fullmatch(NAME_PATTERN, derived_id):
         raise InputError(
@@ -31,44 +38,58 @@ def check_is_new(dataset: Dataset, derived_id: str) -> None:
             "with a letter or digit; choose one with --id."
         )
     _check_is_free(dataset.entry, derived_id)
-    if layout.derived_path(derived_id) in zarr.open_group(dataset.entry.url, mode="r", use_consolidated=False):
+    url, name = url_of(dataset, derived_id), dataset.entry.name
+    begun = Ledger(url).plan()
+    removal = f"`python -m data_catalog remove {name} --derived {derived_id}`"
+    if begun is not None and begun != plan:
+        different = sorted(key for key in begun.keys() | plan.keys() if begun.get(key) != plan.get(key))
         raise InputError(
-            f"{dataset.entry.url}/{layout.derived_path(derived_id)} exists, but the entry does not know it: it is "
-            "being written, or its writer was killed. Wait, remove that folder, or choose another --id."
+            f"{url} is the beginning of another prediction, with another {', '.join(different)}: repeat the command "
+            f"that began it, choose another --id, or discard it with {removal}."
+        )
+    if begun is None and layout.derived_path(derived_id) in _root(dataset, mode="r"):
+        raise InputError(
+            f"{url} exists, but the entry does not know it, and no prediction began there: choose another --id, or "
+            f"discard it with {removal}."
         )
 
 
 @contextmanager
-def new_group(
-    dataset: Dataset, *, derived_id: str, like: Variable, outputs: Mapping[str, OutputVariable]
+def group_at_work(
+    dataset: Dataset, *, derived_id: str, like: Variable, outputs: Mapping[str, OutputVariable], plan: Plan
 ) -> Iterator[None]:
-    """Makes the group with its empty arrays; removes it again if the block fails.
+    """Makes the group with its empty arrays, as far as they are not there, for this process alone.
 
     Args:
         dataset: Where it goes.
         derived_id: Its name.
         like: The variable whose shape, chunks and shards the arrays take.
         outputs: What they are.
+        plan: What is predicted.
 
     Raises:
-        InputError: If the store cannot be written.
+        InputError: If the store cannot be written, or another process is writing the group.
     """
+    url = url_of(dataset, derived_id)
     with _refusal_of_store(dataset.entry.url):
-        root = zarr.open_group(dataset.entry.url, mode="r+", use_consolidated=False)
-        path = layout.derived_path(derived_id)
-        group = root.create_group(path)
-        try:
+        root = _root(dataset, mode="r+")
+        with hold_lease(url, purpose=f"predict {derived_id}"):
+            Ledger(url).begin(plan)  # first: what lies there without a plan is somebody else's
+            group = root.require_group(layout.derived_path(derived_id))
             for name, output in outputs.items():
-                _create_array(group, name, output=output, like=like)
+                if name not in group:
+                    _create_array(group, name, output=output, like=like)
             yield
-        except BaseException:
-            del root[path]
-            raise
+
+
+def url_of(dataset: Dataset, derived_id: str) -> str:
+    """Where a derived group lies."""
+    return f"{dataset.entry.url.rstrip('/')}/{layout.derived_path(derived_id)}"
 
 
 def open_arrays(dataset: Dataset, *, derived_id: str, names: Mapping[str, object]) -> dict[str, ZarrArray]:
     """The group's arrays, for writing."""
-    group = zarr.open_group(f"{dataset.entry.url}/{layout.derived_path(derived_id)}", mode="r+")
+    group = zarr.open_group(url_of(dataset, derived_id), mode="r+", use_consolidated=False)
     arrays = {name: group[name] for name in names}
     return {name: array for name, array in arrays.items() if isinstance(array, zarr.Array)}
 
@@ -96,7 +117,8 @@ def publish(
     with warnings.catch_warnings():
         # The group by itself: the root's consolidated metadata stays as it was published.
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        zarr.consolidate_metadata(f"{dataset.entry.url}/{layout.derived_path(derived_id)}")
+        warnings.filterwarnings("ignore", message=f"Object at {layout.WORK_GROUP} is not recognized")
+        zarr.consolidate_metadata(url_of(dataset, derived_id))
     group = Derived(
         variables=dict(variables),
         made_by="trainer predict",
@@ -109,6 +131,7 @@ def publish(
             f"dataset {dataset.entry.name!r} was replaced by others {MOST_TRIES} times while {derived_id!r} was to be "
             "published: predict again when they are done."
         )
+    Ledger(url_of(dataset, derived_id)).end()
 
 
 def describe(output: OutputVariable, *, like: Variable) -> Variable:
@@ -128,6 +151,10 @@ def describe(output: OutputVariable, *, like: Variable) -> Variable:
         flag_meanings=None if meanings is None else tuple(meanings.split()),
         ignore_value=output.attributes.get("ignore_value"),
     )
+
+
+def _root(dataset: Dataset, *, mode: Literal["r", "r+"]) -> zarr.Group:
+    return zarr.open_group(dataset.entry.url, mode=mode, use_consolidated=False)
 
 
 def _check_is_free(entry: Entry, derived_id: str) -> None:

@@ -3,8 +3,8 @@
 from data_catalog import InputError
 from trainer.experiment import Experiment
 from trainer.feed.faulty_windows import FaultPolicy
+from trainer.models.arithmetic import allow_tf32, arithmetic
 from trainer.ranks import Ranks, joined
-from trainer.training.arithmetic import arithmetic
 from trainer.training.scoring import score_split
 
 
@@ -27,6 +27,7 @@ def evaluate(experiment: Experiment, *, split: str | None, ranks: Ranks) -> dict
         if named.label is not None:
             source.dataset.variable(named.label)  # a network can do without it, a score cannot
     batches = experiment.scoring_batches(experiment.readers(), split=split, ranks=ranks)
+    allow_tf32(config.compute.tf32)
     how = arithmetic(config.compute.precision, device=ranks.device)
     model = experiment.model.to(device=ranks.device, dtype=how.dtype)
     faults = FaultPolicy(config.feed.faults, seed=config.seed, record=None)

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from trainer.models.arithmetic import FLOAT32, Arithmetic
 from trainer.ranks import Ranks, differentiable_sum_over_ranks, sum_over_ranks
 from trainer.tasks.task import Batch, Task
-from trainer.training.arithmetic import FLOAT32, Arithmetic
 
 
 def backward(

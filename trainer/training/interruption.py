@@ -11,9 +11,6 @@ import torch.distributed as dist
 
 from trainer.ranks import Ranks
 
-EXIT_REQUEUE = 75
-"""Exit status of a run that was saved and may go on: EX_TEMPFAIL of sysexits.h, "try again later"."""
-
 LAUNCHED = "TORCHELASTIC_RUN_ID"
 """In the environment of processes that torchrun started."""
 

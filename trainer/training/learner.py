@@ -14,10 +14,10 @@ from trainer.checkpoint import AVERAGE, MODEL, OPTIMISER, load_model, load_optim
 from trainer.config import Config
 from trainer.feed.batches import Batches
 from trainer.feed.faulty_windows import FaultPolicy
+from trainer.models.arithmetic import arithmetic
 from trainer.randomness import Purpose, stream
 from trainer.ranks import Ranks
 from trainer.tasks.task import Batch, Task
-from trainer.training.arithmetic import arithmetic
 from trainer.training.average import running_average
 from trainer.training.gradient import backward
 from trainer.training.placing import over_ranks, placed

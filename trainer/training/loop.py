@@ -14,11 +14,11 @@ from trainer.config_file import write_config
 from trainer.experiment import Experiment
 from trainer.feed.audit import AuditFile
 from trainer.feed.examples import on_device
-from trainer.ranks import Ranks, joined, wait_for_all
+from trainer.ranks import EXIT_REQUEUE, Ranks, joined, wait_for_all
 from trainer.run_folder import make_run_folder
 from trainer.training.beginning import Run, begin
 from trainer.training.checkpoint_writer import CheckpointWriter
-from trainer.training.interruption import EXIT_REQUEUE, Interruption
+from trainer.training.interruption import Interruption
 from trainer.training.prospects import prospects
 from trainer.training.provenance import note_start
 from trainer.training.run_log import RunLog

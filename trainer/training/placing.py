@@ -7,6 +7,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from data_catalog import InputError
 from trainer.config import ComputeConfig
+from trainer.models.arithmetic import allow_tf32
 from trainer.ranks import Ranks
 
 MIB = 2**20
@@ -50,7 +51,7 @@ def placed(model: nn.Module, *, compute: ComputeConfig, ranks: Ranks, dtype: tor
         model.recompute_levels = compute.recompute_levels  # type: ignore[assignment]
     if normalises_batches and ranks.world_size > 1:
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = compute.tf32
+    allow_tf32(compute.tf32)
     model = model.to(device=ranks.device, dtype=dtype)
     for weight in model.parameters():
         order = CHANNELS_LAST.get(weight.dim()) if compute.channels_last else None

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import torch
 
+from trainer.models.arithmetic import MIXED
 from trainer.models.size import NetworkSize, measure
 from trainer.ranks import Ranks, local_world_size
-from trainer.training.arithmetic import MIXED
 from trainer.training.beginning import Run
 
 log = logging.getLogger(__name__)

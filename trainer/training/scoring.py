@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from trainer.feed.batches import Batches
 from trainer.feed.examples import on_device
 from trainer.feed.faulty_windows import FaultPolicy
+from trainer.models.arithmetic import FLOAT32, Arithmetic
 from trainer.ranks import sum_over_ranks
 from trainer.tasks.task import Batch, Task
-from trainer.training.arithmetic import FLOAT32, Arithmetic
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,11 @@ class Arithmetic:
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
 
+def allow_tf32(allowed: bool) -> None:
+    """Whether GPUs may multiply float32 with ten bits of mantissa from now on."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
 def arithmetic(precision: str, *, device: torch.device) -> Arithmetic:
     """How to compute in a precision.
 
