@@ -1,9 +1,8 @@
 """Checkpoints: tensors as safetensors, all else as JSON; nothing is unpickled, nothing half-written is ever seen.
 
     RUN/checkpoints/step-00000200/   model.safetensors  optimiser.safetensors  average.safetensors  state.json
-    RUN/checkpoints/best.json        {"step": 200, "score": 0.81}
 
-A folder is written under another name, flushed, and renamed; so is ``best.json``. All but the last and the best go.
+A folder is written under another name, flushed, and renamed. All but the last and the best go.
 """
 
 import hashlib
@@ -21,16 +20,17 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from data_catalog import InputError
 
 log = logging.getLogger(__name__)
 
-VERSION = 4
+VERSION = 5
 MODEL, OPTIMISER, AVERAGE = "model", "optimiser", "average"
 """What a checkpoint holds tensors of; the last one only where a running average is kept."""
 
-STATE_FILE, BEST_FILE, SUFFIX = "state.json", "best.json", ".safetensors"
+STATE_FILE, SUFFIX = "state.json", ".safetensors"
 
 Tensors = Mapping[str, dict[str, Tensor]]
 """For each of them, by name."""
@@ -49,6 +49,7 @@ class RunState:
         label: What the entry said of the label variable; None where there was none.
         learner: Numbers that the learner goes on with.
         best_score: Of the validation split so far; None before the first one.
+        best_step: When it was reached.
         since_best: Validations since then.
     """
 
@@ -60,13 +61,14 @@ class RunState:
     label: dict[str, Any] | None
     learner: dict[str, Any]
     best_score: float | None
+    best_step: int | None
     since_best: int
 
     def scored(self, score: float) -> "RunState":
         """The state after one more validation; a score that is not a number is none."""
-        is_better = not math.isnan(score) and (self.best_score is None or score > self.best_score)
-        best = score if is_better else self.best_score
-        return replace(self, best_score=best, since_best=0 if is_better else self.since_best + 1)
+        if math.isnan(score) or (self.best_score is not None and score <= self.best_score):
+            return replace(self, since_best=self.since_best + 1)
+        return replace(self, best_score=score, best_step=self.step, since_best=0)
 
 
 def write_checkpoint(folder: Path, *, state: RunState, tensors: Tensors) -> Path:
@@ -88,7 +90,7 @@ def write_checkpoint(folder: Path, *, state: RunState, tensors: Tensors) -> Path
     temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".writing-"))
     for name, content in files.items():
         _write_flushed(temporary / name, content=content)
-    final = folder / f"step-{state.step:08d}"
+    final = folder / _name(state.step)
     temporary.chmod(0o755)
     if final.exists():  # damaged, or the run would have gone on from it
         shutil.rmtree(final)
@@ -96,16 +98,16 @@ def write_checkpoint(folder: Path, *, state: RunState, tensors: Tensors) -> Path
     return final
 
 
-def mark_best(folder: Path, *, step: int, score: float) -> None:
-    """Says which checkpoint is the best so far, atomically."""
-    temporary = folder / f".{BEST_FILE}"
-    _write_flushed(temporary, content=json.dumps({"step": step, "score": score}).encode())
-    temporary.replace(folder / BEST_FILE)
+def prune(folder: Path, *, state: RunState, keep: int) -> None:
+    """Removes all checkpoints but the last ones and the best, and whatever an interrupted run left half-written.
 
-
-def prune(folder: Path, *, keep: int) -> None:
-    """Removes all checkpoints but the last ones and the best, and whatever an interrupted run left half-written."""
-    kept = {*checkpoints(folder)[:keep], best_checkpoint(folder)}
+    Args:
+        folder: ``RUN/checkpoints``.
+        state: That was written last. A checkpoint of a later step is damaged, or the run would have gone on there.
+        keep: How many of the last ones stay.
+    """
+    upto = [path for path in checkpoints(folder) if path.name <= _name(state.step)]
+    kept = {*upto[:keep], *([] if state.best_step is None else [folder / _name(state.best_step)])}
     for path in folder.iterdir():
         if path.is_dir() and path not in kept:
             shutil.rmtree(path)
@@ -139,11 +141,19 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
 
 
 def best_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint with the best score; the last one where none was scored."""
-    path = folder / BEST_FILE
-    if not path.exists():
-        return next(iter(checkpoints(folder)), None)
-    return folder / f"step-{json.loads(path.read_text())['step']:08d}"
+    """The checkpoint with the best score; the last one where none was scored, or the best is not there any more.
+
+    Raises:
+        InputError: If all of them are damaged.
+    """
+    last = last_whole_checkpoint(folder)
+    if last is None or (best_step := read_state(last).best_step) is None:
+        return last
+    best = folder / _name(best_step)
+    if not best.is_dir():
+        log.warning("the best checkpoint, %s, is not there: %s is taken in its place.", best, last.name)
+        return last
+    return best
 
 
 def read_state(checkpoint: Path) -> RunState:
@@ -196,7 +206,7 @@ def read_scored_tensors(checkpoint: Path) -> dict[str, Tensor]:
 
 
 def load_optimiser(checkpoint: Path, *, optimiser: torch.optim.Optimizer) -> None:
-    """Puts a checkpoint's moments into an optimiser of the same parameters.
+    """Puts a checkpoint's moments into an optimiser of the same parameters, laid out in memory as they are.
 
     Raises:
         InputError: If the checkpoint is damaged.
@@ -205,7 +215,30 @@ def load_optimiser(checkpoint: Path, *, optimiser: torch.optim.Optimizer) -> Non
     for name, tensor in read_tensors(checkpoint, OPTIMISER).items():
         number, _, quantity = name.partition(".")
         state.setdefault(int(number), {})[quantity] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    lay_out_moments(optimiser, state)
+
+
+def lay_out_moments(optimiser: torch.optim.Optimizer, state: Mapping[int, Mapping[str, Tensor]]) -> None:
+    """Gives an optimiser the moments of another one, laid out in memory, or shared out over ranks, as its parameters.
+
+    Args:
+        optimiser: Of the same parameters.
+        state: Whole tensors by the number of the parameter and the name of the quantity.
+    """
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    there = {
+        number: {quantity: _laid_out(tensor, like=parameters[number]) for quantity, tensor in of_one.items()}
+        for number, of_one in state.items()
+    }
+    optimiser.load_state_dict({"state": there, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _laid_out(tensor: Tensor, *, like: Tensor) -> Tensor:
+    if tensor.shape != like.shape:
+        return tensor  # a number of steps
+    if isinstance(like, DTensor):  # all ranks have read the same: each keeps its part of its own
+        return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+    return torch.empty_like(like).copy_(tensor)
 
 
 def moments(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -229,6 +262,10 @@ class DamagedCheckpointError(InputError):
 
 def _scored_part(checkpoint: Path) -> str:
     return AVERAGE if (checkpoint / _file(AVERAGE)).exists() else MODEL
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
 
 
 def _file(part: str) -> str:

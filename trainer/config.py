@@ -98,6 +98,8 @@ class ComputeConfig(Section):
             pass instead of being kept: less memory for more time.
         channels_last: Whether weights and samples lie channels last, as most kernels like them.
         compile: Whether the network is compiled by `torch.compile`: minutes at first, faster steps later.
+        shard_weights: Whether each rank holds a part of weights, gradients and moments (PyTorch's FSDP2) rather than
+            all of them: less memory for more exchange, where a network is large. Weights do not lie channels last then.
         tf32: Whether GPUs may multiply float32 with ten bits of mantissa, several times faster.
     """
 
@@ -106,6 +108,7 @@ class ComputeConfig(Section):
     recompute_levels: Whole = 0
     channels_last: bool = True
     compile: bool = False
+    shard_weights: bool = False
     tf32: bool = True
 
 

@@ -25,6 +25,10 @@ JOIN_TIMEOUT = timedelta(minutes=5)
 """How long ranks wait for each other at the start: imports from a busy file system take minutes."""
 
 
+EXCHANGE_TIMEOUT = timedelta(days=7)
+"""How long an exchange may wait for a rank: `fit` watches for late ones itself, and shares of a prediction differ."""
+
+
 @dataclass(frozen=True)
 class _Launcher:
     """Where a launcher says what it has started: names of variables in the environment."""
@@ -176,7 +180,9 @@ def _join(ranks: Ranks) -> Store:
     try:
         store, *_ = next(rendezvous("env://", ranks.rank, ranks.world_size, timeout=JOIN_TIMEOUT))
         backend = "nccl" if ranks.device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.world_size)
+        dist.init_process_group(
+            backend, store=store, rank=ranks.rank, world_size=ranks.world_size, timeout=EXCHANGE_TIMEOUT
+        )
         return PrefixStore("tracemill", store)
     except dist.DistError as error:
         raise OneRankError(

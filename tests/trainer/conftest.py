@@ -186,7 +186,7 @@ class StoreMaker:
         return os.environ | {
             "TRACEMILL_CATALOG": str(self.catalog.folder),
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONPATH": f"{Path(__file__).parents[2]}{os.pathsep}{self.folder}",
         }
 
 

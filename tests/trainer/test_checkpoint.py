@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -45,6 +46,7 @@ def state_at(step):
         label=None,
         learner={"skipped": 0},
         best_score=None,
+        best_step=None,
         since_best=0,
     )
 
@@ -99,7 +101,7 @@ def test_another_version_is_refused(written):
     path, _, _ = written
     document = json.loads((path / "state.json").read_text())
     (path / "state.json").write_text(json.dumps(document | {"version": 99}))
-    with pytest.raises(InputError, match="has version 99, this trainer reads 4"):
+    with pytest.raises(InputError, match="has version 99, this trainer reads 5"):
         read_state(path)
 
 
@@ -117,7 +119,7 @@ def test_a_write_that_is_cut_short_leaves_no_checkpoint(tmp_path, monkeypatch):
     assert checkpoints(tmp_path) == []
     assert last_whole_checkpoint(tmp_path) is None
     with CheckpointWriter(tmp_path, keep=1) as writer:
-        writer.write(state_at(2), tensors(model, optimiser), is_best=False)
+        writer.write(state_at(2), tensors(model, optimiser))
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"], "what was half-written went"
 
 
@@ -128,11 +130,52 @@ def test_last_and_best_are_kept(tmp_path, keep, kept):
     state = state_at(0)
     with CheckpointWriter(tmp_path, keep=keep) as writer:
         for step, score in enumerate((0.1, 0.8, float("nan"), 0.2)):
-            state = replace(state.scored(score), step=step)
-            writer.write(state, tensors(model, optimiser), is_best=not state.since_best)
-    assert (state.best_score, state.since_best) == (0.8, 2)
+            state = replace(state, step=step).scored(score)
+            writer.write(state, tensors(model, optimiser))
+    assert (state.best_score, state.best_step, state.since_best) == (0.8, 1, 2)
     assert [read_state(path).step for path in checkpoints(tmp_path)] == kept
     assert read_state(best_checkpoint(tmp_path)).step == 1
+
+
+def test_a_best_checkpoint_that_is_gone_is_done_without(tmp_path, caplog):
+    model = network()
+    of_model = tensors(model, trained(model))
+    state = state_at(1).scored(0.5)
+    with CheckpointWriter(tmp_path, keep=1) as writer:
+        writer.write(state, of_model)
+        writer.write(replace(state, step=2), of_model)
+    best = best_checkpoint(tmp_path)
+    assert best.name == "step-00000001"
+    shutil.rmtree(best)
+    assert best_checkpoint(tmp_path).name == "step-00000002"
+    assert "step-00000001, is not there: step-00000002 is taken in its place" in caplog.text
+
+
+def test_what_was_damaged_does_not_outlive_what_is_whole(tmp_path):
+    model = network()
+    of_model = tensors(model, trained(model))
+    with CheckpointWriter(tmp_path, keep=2) as writer:
+        for step in (1, 2):
+            writer.write(state_at(step), of_model)
+    (tmp_path / "step-00000002/model.safetensors").write_bytes(b"torn")
+    with CheckpointWriter(tmp_path, keep=1) as writer:  # from step 1 again, in shorter strides
+        writer.write(state_at(1), of_model)
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-00000001"]
+
+
+def test_moments_lie_as_their_weights(tmp_path):
+    def trained_network(seed):
+        model = network(seed=seed)
+        for weight in model.parameters():
+            if weight.dim() == 4:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        return model, trained(model)
+
+    model, optimiser = trained_network(0)
+    other_model, other = trained_network(1)
+    load_optimiser(write_checkpoint(tmp_path, state=state_at(1), tensors=tensors(model, optimiser)), optimiser=other)
+    for weight in other_model.parameters():
+        assert other.state[weight]["exp_avg"].stride() == weight.stride()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimiser.safetensors", "state.json"])
@@ -164,7 +207,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run(tmp_path, monkeypatch)
     def write(*steps):
         with CheckpointWriter(tmp_path, keep=1) as writer:
             for step in steps:
-                writer.write(state_at(step), of_model, is_best=False)
+                writer.write(state_at(step), of_model)
 
     for steps in [(1,), (1, 2)]:
         with pytest.raises(WorkError, match=r"No space left on device.*: make room"):

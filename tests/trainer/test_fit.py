@@ -10,6 +10,7 @@ import yaml
 from safetensors.torch import load_file
 
 from data_catalog import check_store
+from trainer.checkpoint import best_checkpoint, read_state
 from trainer.training.provenance import git_revision
 
 
@@ -161,6 +162,10 @@ def test_a_run_begins_with_the_weights_of_another_and_keeps_some(call, salt_stac
     [
         ({"freeze": ["encoder"]}, "no weight's name begins with 'encoder'; they begin with down, up, join, head"),
         ({"freeze": ["down", "up", "join", "head"]}, "leaves no weight to learn"),
+        (
+            {"freeze": ["down"], "model": {"name": "unet", "levels": 2, "norm": "batch"}},
+            "'down' holds batch normalisation (down.0.1), whose running mean and variance would go on moving",
+        ),
         ({"init_from": "nowhere"}, "nowhere holds no checkpoint"),
     ],
 )
@@ -178,10 +183,10 @@ def test_the_average_of_the_weights_is_scored_and_speaks(call, salt_stack, write
     for path in (tmp_path / "run/checkpoints").glob("step-000000[234]*"):
         shutil.rmtree(path)
     assert call("fit", recipe, "--resume", "auto") == 0
-    best = json.loads((tmp_path / "run/checkpoints/best.json").read_text())
+    best = read_state(best_checkpoint(tmp_path / "run/checkpoints"))
     capsys.readouterr()
     assert call("evaluate", tmp_path / "run", "--split", "validation") == 0
-    assert json.loads(capsys.readouterr().out)["mean_iou"] == pytest.approx(best["score"])
+    assert json.loads(capsys.readouterr().out)["mean_iou"] == pytest.approx(best.best_score)
     for part in ("model", "average"):
         cut, whole = (
             load_file(tmp_path / name / f"checkpoints/step-00000040/{part}.safetensors") for name in ("run", "whole")

@@ -17,12 +17,13 @@ from trainer.ranks import Ranks, joined, ranks_from_environment
 from trainer.tasks.segmentation import Segmentation
 from trainer.tasks.task import Batch
 from trainer.training.gradient import backward
-from trainer.training.learner import Learner
+from trainer.training.learner import Learner, whole
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
 WINDOWS, STEPS = 4, 50
 LOSSES = {"cross-entropy": 0.0, "with Dice": 1.0}
-PRECISIONS = {"float64": torch.optim.AdamW, "float32": torch.optim.SGD}
+PRECISIONS = ("float64", "float32")
+"""With AdamW and with SGD: AdamW makes rounding larger with each step."""
 
 
 class Told(Segmentation):
@@ -49,30 +50,31 @@ def batch_of(windows, *, number=0):
     return Batch(samples[windows], target[windows], torch.from_numpy(counts.astype(np.float32))[windows])
 
 
-def config(*, precision, micro_batch):
+def config(*, precision, micro_batch, **compute):
     return Config(
         dataset={"name": "none"},
         window={"crossline": 16, "time": 16},
         model={"name": "unet"},
         task={"name": "segmentation"},
         optimiser={"clip_norm": 0.5},
-        compute={"precision": precision, "micro_batch": micro_batch},
+        compute={"precision": precision, "micro_batch": micro_batch} | compute,
         batch_size=WINDOWS,
         steps=STEPS,
         out="none",
     )
 
 
-def trained(*, precision, dice_weight, ranks, micro_batch=None):
+def trained(*, precision, dice_weight, ranks, micro_batch=None, **compute):
     """Losses of some steps, and the gradient of the first."""
     model = network()
     learner = Learner(
         model,
         task=Told(dice_weight=dice_weight),
-        config=config(precision=precision, micro_batch=micro_batch),
+        config=config(precision=precision, micro_batch=micro_batch, **compute),
         ranks=ranks,
-        optimiser=PRECISIONS[precision](model.parameters(), lr=0.0),
     )
+    if precision == "float32":
+        learner.optimiser = torch.optim.SGD(model.parameters())
     losses, first = [], None
     for number in range(STEPS):
         batch = batch_of(slice(ranks.rank, None, ranks.world_size), number=number)
@@ -82,7 +84,7 @@ def trained(*, precision, dice_weight, ranks, micro_batch=None):
 
 
 def gradient(model):
-    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()]).double().numpy()
+    return torch.cat([whole(parameter.grad).flatten() for parameter in model.parameters()]).double().numpy()
 
 
 @pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
@@ -130,6 +132,13 @@ def test_micro_batches_draw_once_what_layers_draw(dice_weight):
     assert counted == 4, "two passes of two micro-batches"
 
 
+@pytest.mark.parametrize("micro_batch", [None, 1])
+def test_weights_may_be_shared_out(found_by_ranks, micro_batch):
+    expected = trained(precision="float64", dice_weight=1.0, ranks=Ranks())
+    for of_rank in found_by_ranks:
+        check(of_rank[f"shared out, {micro_batch}"], expected, precision="float64")
+
+
 def save_what_this_rank_finds(folder):
     ranks = ranks_from_environment()
     with joined(ranks):
@@ -138,6 +147,12 @@ def save_what_this_rank_finds(folder):
             for precision in PRECISIONS
             for loss, dice_weight in LOSSES.items()
             for parts in [1 if precision == "float64" and ranks.world_size == 2 else None]
+        }
+        found |= {
+            f"shared out, {micro_batch}": trained(
+                precision="float64", dice_weight=1.0, ranks=ranks, micro_batch=micro_batch, shard_weights=True
+            )
+            for micro_batch in (None, 1)
         }
     Path(folder, f"{ranks.rank}.json").write_text(json.dumps(found))
 

@@ -50,6 +50,16 @@ def test_a_run_that_is_told_to_end_is_saved_and_goes_on(stores, salt_stack, reci
     assert f"in {STEPS} steps of 1 ranks are those of the order" in judged.stdout, judged.stderr
 
 
+def test_a_request_heard_twice_is_one(stores, salt_stack, recipe, tmp_path):
+    process = stores.start("fit", recipe)
+    begun(tmp_path / "run", step=3)
+    for _ in range(2):  # by the scheduler, and passed on by torchrun
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.01)
+    assert process.wait(60) == 75
+    assert last_whole_checkpoint(tmp_path / "run/checkpoints")
+
+
 def ranks_of(torchrun):
     found = []
     for each in psutil.Process(torchrun.pid).children():

@@ -73,6 +73,18 @@ def test_cross_entropy_is_pytorchs_over_the_valid_samples(class_weights):
     torch.testing.assert_close(task.loss(task.sums(output, batch=batch)), expected)
 
 
+@pytest.mark.parametrize("dice_weight", [0.0, 1.0])
+def test_a_batch_without_valid_samples_teaches_nothing(dice_weight):
+    """Also where many ranks or a scaler of float16 make its loss larger by some thousand times."""
+    output, batch = random_batch(dtype=torch.float32)
+    output.requires_grad_()
+    task = Segmentation(task_data(), dice_weight=dice_weight)
+    loss = task.loss(task.sums(output, batch=batch._replace(weight=torch.zeros_like(batch.weight))))
+    (65536 * 64 * loss).backward()
+    assert torch.isfinite(loss)
+    assert not output.grad.any()
+
+
 def test_soft_dice_over_the_valid_samples():
     output, batch = random_batch()
     plain, with_dice = Segmentation(task_data()), Segmentation(task_data(), dice_weight=2.0)

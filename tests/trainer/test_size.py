@@ -36,6 +36,7 @@ def test_the_network_of_the_microseismic_case():
     assert size.weight_nbytes == 4 * 7_779_241
     assert size.flops == pytest.approx(3 * 2 * 285e9, rel=0.01), "285 GMAC forward"
     assert size.training_nbytes(2) == 16 * 7_779_241 + 2 * size.activation_nbytes
+    assert size.training_nbytes(2, averaged=True, ranks=4) == 5 * 7_779_241 + 2 * size.activation_nbytes
 
 
 def test_operations_of_a_convolution():
@@ -50,6 +51,11 @@ def test_sixteen_bits_keep_about_half():
         for dtype in (None, torch.bfloat16)
     )
     assert 0.45 * whole < half < 0.6 * whole
+
+
+def test_a_network_that_needs_some_samples_is_measured():
+    pads = torch.nn.Conv2d(1, 1, 7, padding=3, padding_mode="reflect")
+    assert measure(pads, in_channels=1, extents=(64, 64)).flops == 3 * 2 * 49 * 64 * 64
 
 
 def test_the_network_stays_as_it_was():

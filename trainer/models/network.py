@@ -55,8 +55,7 @@ def _check_takes(kind: type, names: Iterable[str], *, name: str) -> None:
 
 def _check_output(model: nn.Module, *, config: Config, task: Task) -> None:
     """One small input tells a model of the wrong shape from a right one before any rank waits for another."""
-    multiple = size_multiple(model)
-    near = [-(-min(extent, SMALL) // multiple) * multiple for extent in config.window.values()]
+    near = trial_extents(config.window.values(), model=model)
     was_training = model.training
     try:
         with torch.no_grad():
@@ -81,6 +80,12 @@ def _check_window_sizes(window: Mapping[str, int], *, model: nn.Module) -> None:
                 f"config.window.{dim} is {extent}; this network halves its input until a sample stands for "
                 f"{multiple}, so it must be a multiple of {multiple}, e.g. {near}. Or choose fewer config.model.levels."
             )
+
+
+def trial_extents(window: Iterable[int], *, model: nn.Module) -> list[int]:
+    """Extents of a small input that a model must take: about `SMALL`, no more than a window."""
+    multiple = size_multiple(model)
+    return [-(-min(extent, SMALL) // multiple) * multiple for extent in window]
 
 
 def size_multiple(model: nn.Module) -> int:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainer.models.network import size_multiple
+from trainer.models.network import size_multiple, trial_extents
 
 PASSES = 3
 """Forward, and backward once to the input and once to the weights: as many operations each."""
 
 COPIES = 4
-"""Of each weight: itself, its gradient, and AdamW's two moments."""
+"""Of each weight: itself, its gradient, and AdamW's two moments; one more where an average is kept."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,15 @@ class NetworkSize:
     flops: int
     activation_nbytes: int
 
-    def training_nbytes(self, windows: int) -> int:
-        """Memory of a step of so many windows at once: weights, gradients, moments and activations."""
-        return COPIES * self.weight_nbytes + windows * self.activation_nbytes
+    def training_nbytes(self, windows: int, *, averaged: bool = False, ranks: int = 1) -> int:
+        """Memory of a step of so many windows at once: weights, gradients, moments and activations.
+
+        Args:
+            windows: Of a backward pass.
+            averaged: Whether an average of the weights is kept.
+            ranks: That share all but the activations.
+        """
+        return (COPIES + averaged) * self.weight_nbytes // ranks + windows * self.activation_nbytes
 
 
 def measure(
@@ -52,10 +58,14 @@ def measure(
         in_channels: Of its input.
         extents: Of the window.
         autocast: The precision of convolutions, where it is not that of the weights.
+
+    Raises:
+        RuntimeError: If the network cannot be tried on the CPU, or on small inputs.
     """
     model = copy.deepcopy(model).cpu()
     least = 2 * size_multiple(model)  # batch normalisation needs more than one sample where there are fewest
-    small, larger = (least,) * len(extents), (*(least,) * (len(extents) - 1), 2 * least)
+    small = tuple(max(least, extent) for extent in trial_extents(extents, model=model))
+    larger = (*small[:-1], 2 * small[-1])
     with torch.random.fork_rng(devices=[]):
         of_small = _followed(model, in_channels=in_channels, extents=small, autocast=autocast)
         of_larger = _followed(model, in_channels=in_channels, extents=larger, autocast=autocast)

@@ -37,11 +37,13 @@ class UNet(nn.Module):
     Attributes:
         size_multiple: Input sizes must be multiples of this.
         receptive_field: Samples on either side of an output sample that can change it.
+        has_static_graph: Each forward pass goes the same way, so that exchanges of gradients can be planned once.
         recompute_levels: Levels, from the full resolution down, that are computed again in the backward pass instead of
             being kept in memory; most of that is in the first ones.
     """
 
     recompute_levels = 0
+    has_static_graph = True
 
     def __init__(
         self,

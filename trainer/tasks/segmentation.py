@@ -86,12 +86,12 @@ class Segmentation:
 
     def loss(self, sums: Tensor) -> Tensor:
         """Mean cross-entropy, and 1 - soft Dice averaged over the classes that occur (Milletari et al., 2016)."""
-        loss: Tensor = sums[0] / sums[1].clamp(min=torch.finfo(sums.dtype).tiny)
+        loss: Tensor = sums[0] / _or_one(sums[1])
         if not self._dice_weight:
             return loss
         overlap, predicted, true = sums[2:].reshape(3, self.out_channels)
         occurs = (true > 0).to(sums)
-        dice = 2 * overlap / (predicted + true).clamp(min=torch.finfo(sums.dtype).tiny)
+        dice = 2 * overlap / _or_one(predicted + true)
         mean_dice: Tensor = (occurs * dice).sum() / occurs.sum().clamp(min=1)
         return loss + self._dice_weight * (1 - mean_dice)
 
@@ -192,6 +192,11 @@ def _balanced(counts: dict[str, int] | None) -> ClassWeights | None:
         return None  # nothing is learned: a trained network needs none
     total = sum(counts.values())
     return tuple(total / (len(counts) * count) if count else 1.0 for count in counts.values())
+
+
+def _or_one(sums: Tensor) -> Tensor:
+    """To divide by: where nothing was summed the quotient is 0, and so is its gradient, however it is scaled."""
+    return torch.where(sums > 0, sums, torch.ones_like(sums))
 
 
 def _mean(values: npt.NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""A running average of a network's weights (Polyak and Juditsky, 1992): it wanders less, and often scores better."""
+"""An exponential moving average of a network's weights: it wanders less, and often scores better."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 WARM_UP = 10
-"""The average of n steps keeps at most (1 + n) / (10 + n) of what it was: it forgets the weights of the start."""
+"""The average of n steps keeps at most (1 + n) / (10 + n) of what it was, as TensorFlow's ExponentialMovingAverage does
+with `num_updates`: it forgets the weights of the start."""
 
 
 def running_average(model: nn.Module, *, decay: float) -> AveragedModel:

@@ -1,5 +1,6 @@
 """A run made ready: begun anew, or from its last checkpoint, and judged alike on every rank."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,11 +11,16 @@ from trainer.checkpoint import RunState, last_whole_checkpoint, read_state
 from trainer.experiment import Experiment
 from trainer.feed.batches import Batches
 from trainer.feed.faulty_windows import FaultPolicy
+from trainer.models.arithmetic import MIXED
+from trainer.models.size import NetworkSize, measure
 from trainer.plan.grouping import GroupShape
 from trainer.ranks import Ranks
 from trainer.tasks.task import Batch
 from trainer.training.initial_weights import freeze, take_weights
 from trainer.training.learner import Learner
+from trainer.training.placing import recompute
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Run:
         validation: Batches to score; None where there are none.
         faults: What to do about chunks that cannot be used.
         learner: Moves the network's weights.
+        size: Of the network; None where it could not be learned.
         state: Where it stands.
         steps: Of the whole run.
     """
@@ -38,6 +45,7 @@ class Run:
     validation: Batches[Batch] | None
     faults: FaultPolicy
     learner: Learner
+    size: NetworkSize | None
     state: RunState
     steps: int
 
@@ -68,6 +76,8 @@ def begin(experiment: Experiment, *, ranks: Ranks, resume: bool) -> Run:
     if config.init_from and not checkpoint:
         take_weights(experiment.model, run=config.init_from)
     freeze(experiment.model, beginnings=config.freeze)
+    recompute(experiment.model, levels=config.compute.recompute_levels)
+    size = _size(experiment)
     learner = Learner(experiment.model, task=experiment.task, config=config, ranks=ranks)
     if checkpoint and before:
         _check_order(checkpoint, found=before.order_digest, expected=training.order.digest)
@@ -79,9 +89,25 @@ def begin(experiment: Experiment, *, ranks: Ranks, resume: bool) -> Run:
         validation=validation,
         faults=FaultPolicy(config.feed.faults, seed=config.seed, record=config.out / f"faults-{ranks.rank}.jsonl"),
         learner=learner,
+        size=size,
         state=before or _first_state(experiment, training=training, learner=learner),
         steps=config.steps or (config.epochs or 0) * training.order.steps_per_epoch,
     )
+
+
+def _size(experiment: Experiment) -> NetworkSize | None:
+    """What the network takes: for the user to know, and no reason to end a run."""
+    config = experiment.config
+    try:
+        return measure(
+            experiment.model,
+            in_channels=experiment.task.in_channels,
+            extents=tuple(config.window.values()),
+            autocast=MIXED.get(config.compute.precision),
+        )
+    except (RuntimeError, ValueError) as error:
+        log.info("the network's size could not be learned: %s", error)
+        return None
 
 
 def _first_state(experiment: Experiment, *, training: Batches[Batch], learner: Learner) -> RunState:
@@ -95,6 +121,7 @@ def _first_state(experiment: Experiment, *, training: Batches[Batch], learner: L
         label=None if label is None else label.variable.model_dump(mode="json"),
         learner=learner.numbers(),
         best_score=None,
+        best_step=None,
         since_best=0,
     )
 

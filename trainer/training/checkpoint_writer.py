@@ -9,7 +9,7 @@ from typing import Self
 from torch import Tensor
 
 from data_catalog import WorkError
-from trainer.checkpoint import RunState, mark_best, prune, write_checkpoint
+from trainer.checkpoint import RunState, prune, write_checkpoint
 
 
 class CheckpointWriter:
@@ -34,25 +34,22 @@ class CheckpointWriter:
         if error is None:
             self._finish()
 
-    def write(self, state: RunState, tensors: Mapping[str, dict[str, Tensor]], *, is_best: bool) -> None:
+    def write(self, state: RunState, tensors: Mapping[str, dict[str, Tensor]]) -> None:
         """Begins to write a checkpoint; waits for the one before.
 
         Args:
             state: Where the run stands.
             tensors: Which nobody changes any more.
-            is_best: Whether its score is the best so far.
 
         Raises:
             WorkError: If the one before could not be written.
         """
         self._finish()
-        self._pending = self._thread.submit(self._write, state, tensors, is_best)
+        self._pending = self._thread.submit(self._write, state, tensors)
 
-    def _write(self, state: RunState, tensors: Mapping[str, dict[str, Tensor]], is_best: bool) -> None:
+    def _write(self, state: RunState, tensors: Mapping[str, dict[str, Tensor]]) -> None:
         write_checkpoint(self._folder, state=state, tensors=tensors)
-        if is_best and state.best_score is not None:
-            mark_best(self._folder, step=state.step, score=state.best_score)
-        prune(self._folder, keep=self._keep)
+        prune(self._folder, state=state, keep=self._keep)
 
     def _finish(self) -> None:
         pending, self._pending = self._pending, None

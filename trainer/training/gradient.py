@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
@@ -44,21 +45,22 @@ def backward(
         loss = task.loss(sums)
         arithmetic.backward(_added_up(loss, ranks=ranks))
         return loss.detach()
-    pieces = split(batch, parts)
-    steepest = _derivative(network, pieces, task=task, arithmetic=arithmetic)
-    found = torch.zeros_like(steepest)
+    pieces = split(batch, parts)  # as many on all ranks: networks may exchange something in each pass
+    slopes = _derivative(network, pieces, task=task, arithmetic=arithmetic)
+    found = torch.zeros_like(slopes)
     for number, piece in enumerate(pieces, start=1):
         with _exchange(network, wanted=number == len(pieces)):
             sums = _sums(network, piece, task=task, arithmetic=arithmetic)
-            arithmetic.backward(_added_up((steepest * sums).sum(), ranks=ranks))
+            arithmetic.backward(_added_up((slopes * sums).sum(), ranks=ranks))
         found += sums.detach()
     return task.loss(sum_over_ranks(found))
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
-    """A batch in parts of about as many windows each; fewer where it has fewer windows."""
-    pieces = zip(*(tensor.tensor_split(parts) for tensor in batch), strict=True)
-    return [Batch(*piece) for piece in pieces if len(piece[0])]
+    """A batch in parts of about as many windows each; where it has fewer windows, a part is one that weighs nothing."""
+    pieces = [Batch(*piece) for piece in zip(*(tensor.tensor_split(parts) for tensor in batch), strict=True)]
+    nothing = Batch(batch.input[:1], batch.target[:1], torch.zeros_like(batch.weight[:1]))
+    return [piece if len(piece.input) else nothing for piece in pieces]
 
 
 def _sums(network: nn.Module, batch: Batch, *, task: Task, arithmetic: Arithmetic) -> Tensor:
@@ -104,6 +106,8 @@ def _repeatable(network: nn.Module, *, device: torch.device) -> Iterator[None]:
 
 def _exchange(network: nn.Module, *, wanted: bool) -> AbstractContextManager[None]:
     """Whether ranks exchange the gradients of a backward pass, or gather them until one that does."""
+    if isinstance(network, FSDPModule):
+        network.set_requires_gradient_sync(wanted)
     if wanted or not isinstance(network, DistributedDataParallel):
         return nullcontext()
     return network.no_sync()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from data_catalog import InputError
 from trainer.checkpoint import best_checkpoint, read_scored_tensors, read_state
@@ -43,11 +44,12 @@ def freeze(model: nn.Module, *, beginnings: Sequence[str]) -> None:
         beginnings: Of their names.
 
     Raises:
-        InputError: If no weight has such a name, or none would be left to learn.
+        InputError: If no weight has such a name, none would be left to learn, or statistics would still move.
     """
     weights = dict(model.named_parameters())
     for beginning in beginnings:
         chosen = [weight for name, weight in weights.items() if name.startswith(beginning)]
+        _check_batch_norm(model, beginning=beginning)
         if not chosen:
             parts = ", ".join(dict.fromkeys(name.partition(".")[0] for name in weights))
             raise InputError(f"config.freeze: no weight's name begins with {beginning!r}; they begin with {parts}.")
@@ -55,3 +57,12 @@ def freeze(model: nn.Module, *, beginnings: Sequence[str]) -> None:
             weight.requires_grad_(False)
     if not any(weight.requires_grad for weight in weights.values()):
         raise InputError("config.freeze leaves no weight to learn.")
+
+
+def _check_batch_norm(model: nn.Module, *, beginning: str) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and module.track_running_stats and f"{name}.".startswith(beginning):
+            raise InputError(
+                f"config.freeze: {beginning!r} holds batch normalisation ({name}), whose running mean and variance "
+                "would go on moving; freeze a part without, or choose a network with norm: layer."
+            )

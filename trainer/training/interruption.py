@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -16,9 +17,12 @@ LAUNCHED = "TORCHELASTIC_RUN_ID"
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
+AGAIN_S = 10.0
+"""A signal so soon after the first one is the same request: from the scheduler, and passed on by torchrun."""
+
 
 class Interruption:
-    """Catches `SIGNALS` for as long as a ``with`` lasts; a second one does what it would have done without."""
+    """Catches `SIGNALS` for as long as a ``with`` lasts; a second request does what it would have done without."""
 
     def __init__(self, ranks: Ranks) -> None:
         """Catches nothing yet.
@@ -26,7 +30,7 @@ class Interruption:
         Args:
             ranks: All of them ask at the same steps.
         """
-        self._device, self._heard = ranks.device, False
+        self._device, self._heard, self._heard_s = ranks.device, False, 0.0
         self._launcher = os.getppid() if LAUNCHED in os.environ else None
         self._asked: tuple[torch.Tensor, dist.Work | None] | None = None
 
@@ -59,5 +63,9 @@ class Interruption:
         return bool(answer)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        self._heard = True
-        signal.signal(number, self._before[signal.Signals(number)])
+        now_s = time.monotonic()
+        if not self._heard:
+            self._heard, self._heard_s = True, now_s
+        elif now_s - self._heard_s > AGAIN_S:
+            signal.signal(number, self._before[signal.Signals(number)])
+            signal.raise_signal(number)

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from data_catalog import InputError, WorkError
-from trainer.checkpoint import AVERAGE, MODEL, OPTIMISER, load_model, load_optimiser, moments
+from trainer.checkpoint import AVERAGE, MODEL, OPTIMISER, lay_out_moments, load_model, load_optimiser, moments
 from trainer.config import Config
 from trainer.feed.batches import Batches
 from trainer.feed.faulty_windows import FaultPolicy
@@ -20,7 +21,7 @@ from trainer.ranks import Ranks
 from trainer.tasks.task import Batch, Task
 from trainer.training.average import running_average
 from trainer.training.gradient import backward
-from trainer.training.placing import over_ranks, placed
+from trainer.training.placing import over_ranks, placed, share_out
 from trainer.training.scoring import Scores, score_split
 
 MOST_SKIPPED = 30
@@ -49,7 +50,6 @@ class Learner:
         model: The network itself.
         optimiser: Moves its weights.
         average: Follows them; None where none is wanted.
-        skipped: Steps that left the weights as they were, over the whole run.
     """
 
     def __init__(
@@ -59,7 +59,6 @@ class Learner:
         task: Task,
         config: Config,
         ranks: Ranks,
-        optimiser: torch.optim.Optimizer | None = None,
     ) -> None:
         """Puts the network where it learns.
 
@@ -68,18 +67,15 @@ class Learner:
             task: What it learns.
             config: How.
             ranks: The processes of the run.
-            optimiser: Of the network's parameters; AdamW as configured by default.
         """
         self._task, self._config, self._ranks = task, config, ranks
         self._arithmetic = arithmetic(config.compute.precision, device=ranks.device)
         self._network: nn.Module | None = None
         self.model = placed(model, compute=config.compute, ranks=ranks, dtype=self._arithmetic.dtype)
-        self.optimiser = optimiser or make_optimiser(self.model, config=config)
+        self.optimiser: torch.optim.Optimizer = make_optimiser(self.model, config=config)
         decay = config.optimiser.average_decay
         self.average = None if decay is None else running_average(self.model, decay=decay)
-        if config.compute.compile:
-            self.model.compile()
-        self.skipped = self._skipped_in_row = 0
+        self._skipped_in_row = 0
 
     @property
     def parts(self) -> int:
@@ -99,7 +95,7 @@ class Learner:
             WorkError: If the gradient has not been finite for many steps.
         """
         if self._network is None:  # not before the ranks have joined
-            self._network = over_ranks(self.model, ranks=self._ranks, accumulates=self.parts > 1)
+            self._network = self._shared_network()
         # Layers draw from the global generator: what they draw shall follow from the step, whatever came before it.
         draws = stream(self._config.seed, number, self._ranks.rank, purpose=Purpose.LAYERS)
         torch.manual_seed(int(draws.integers(2**63)))
@@ -117,7 +113,7 @@ class Learner:
         scaler, clip_norm = self._arithmetic.scaler, self._config.optimiser.clip_norm
         scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), math.inf if clip_norm is None else clip_norm)
-        outcome = self._outcome(*torch.stack([loss, norm.to(loss)]).tolist(), number=number)
+        outcome = self._outcome(*torch.stack([loss, whole(norm).to(loss)]).tolist(), number=number)
         if not outcome.skipped:
             scaler.step(self.optimiser)
             if self.average is not None:
@@ -131,19 +127,38 @@ class Learner:
         return score_split(scored, task=self._task, batches=batches, faults=faults, arithmetic=self._arithmetic)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """What a checkpoint has to keep, copied to the CPU: the next step changes nothing of it."""
+        """What a checkpoint has to keep, copied to the CPU of the first rank: the next step changes nothing of it.
+
+        All ranks call this together; others than the first keep nothing.
+        """
         found = {MODEL: self.model.state_dict(), OPTIMISER: moments(self.optimiser)}
         if self.average is not None:
             found[AVERAGE] = self.average.module.state_dict()
+        in_order = {part: sorted(of_part.items()) for part, of_part in found.items()}  # the same on all ranks
         return {
-            part: {name: tensor.detach().to("cpu", copy=True) for name, tensor in of_part.items()}
-            for part, of_part in found.items()
+            part: {name: kept for name, tensor in of_part if (kept := self._kept(tensor)) is not None}
+            for part, of_part in in_order.items()
         }
+
+    def _kept(self, tensor: Tensor) -> Tensor | None:
+        tensor = whole(tensor.detach())
+        return tensor.to("cpu", copy=True) if self._ranks.is_first else None
+
+    def _shared_network(self) -> nn.Module:
+        """The network as all ranks run it; weights, moments and average shared out where that is wanted."""
+        compute, ranks = self._config.compute, self._ranks
+        if compute.shard_weights and ranks.world_size > 1:
+            before = self.optimiser.state_dict()["state"]
+            for model in [self.model] if self.average is None else [self.model, self.average.module]:
+                share_out(model, ranks=ranks)
+            self.optimiser = make_optimiser(self.model, config=self._config)
+            lay_out_moments(self.optimiser, before)
+        return over_ranks(self.model, compute=compute, ranks=ranks, accumulates=self.parts > 1)
 
     def numbers(self) -> dict[str, Any]:
         """The same of what are no tensors."""
         averaged = None if self.average is None else int(self.average.n_averaged)
-        return {"skipped": self.skipped, "averaged": averaged, "scaler": self._arithmetic.scaler.state_dict()}
+        return {"averaged": averaged, "scaler": self._arithmetic.scaler.state_dict()}
 
     def load(self, checkpoint: Path, *, numbers: Mapping[str, Any]) -> None:
         """Goes on from where `tensors` and `numbers` were taken.
@@ -163,13 +178,11 @@ class Learner:
             self.average.n_averaged.fill_(numbers["averaged"])
         if self._arithmetic.scaler.is_enabled() and numbers["scaler"]:
             self._arithmetic.scaler.load_state_dict(numbers["scaler"])
-        self.skipped = numbers["skipped"]
 
     def _outcome(self, loss: float, norm: float, *, number: int) -> StepOutcome:
         """All ranks find the same: gradients have been added up over them."""
         skipped = not (math.isfinite(loss) and math.isfinite(norm))
         self._skipped_in_row = self._skipped_in_row + 1 if skipped else 0
-        self.skipped += skipped
         if self._skipped_in_row > MOST_SKIPPED:
             raise WorkError(
                 f"the loss is {loss} at step {number + 1}, and {MOST_SKIPPED} steps before it had no finite gradient "
@@ -183,3 +196,8 @@ def make_optimiser(model: nn.Module, *, config: Config) -> torch.optim.AdamW:
     """AdamW over all parameters that may move."""
     moving = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(moving, lr=config.optimiser.learning_rate, weight_decay=config.optimiser.weight_decay)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor of which each rank may hold a part; all of them call this together then."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

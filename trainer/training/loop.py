@@ -85,9 +85,10 @@ def _scored_and_saved(
         state = state.scored(scores.score)
         if log:
             log.scores(state.step, split=str(config.splits.validation), scores=scores)
-    if writer and (scores or at_once or is_last or state.step % config.checkpoint_every_steps == 0):
-        state = replace(state, learner=run.learner.numbers())
-        writer.write(state, run.learner.tensors(), is_best=scores is not None and not state.since_best)
+    if scores or at_once or is_last or state.step % config.checkpoint_every_steps == 0:
+        state, tensors = replace(state, learner=run.learner.numbers()), run.learner.tensors()
+        if writer:
+            writer.write(state, tensors)
     return state
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from trainer.models.arithmetic import MIXED
-from trainer.models.size import NetworkSize, measure
+from trainer.models.size import NetworkSize
 from trainer.ranks import Ranks, local_world_size
 from trainer.training.beginning import Run
 
@@ -19,17 +18,16 @@ GIB, TERA, MILLION = 2**30, 10**12, 10**6
 
 def prospects(run: Run) -> Iterator[str]:
     """Lines about the network and its memory; warns where a step will not fit."""
-    config = run.experiment.config
-    size = measure(
-        run.learner.model,
-        in_channels=run.experiment.task.in_channels,
-        extents=tuple(config.window.values()),
-        autocast=MIXED.get(config.compute.precision),
-    )
-    at_once = math.ceil(math.ceil(config.batch_size / run.ranks.world_size) / run.learner.parts)
-    needed, there = size.training_nbytes(at_once), memory_nbytes(run.ranks)
+    config, size = run.experiment.config, run.size
     reach = getattr(run.learner.model, "receptive_field", None)
     seen = "" if reach is None else f", sees {reach} samples on either side"
+    if size is None:
+        yield f"network: what it takes is not known, since it does not run on a small input on the CPU{seen}"
+        return
+    at_once = math.ceil(math.ceil(config.batch_size / run.ranks.world_size) / run.learner.parts)
+    shared_by = run.ranks.world_size if config.compute.shard_weights else 1
+    averaged = config.optimiser.average_decay is not None
+    needed, there = size.training_nbytes(at_once, averaged=averaged, ranks=shared_by), memory_nbytes(run.ranks)
     yield f"network: {_count(size)} parameters{seen}; {size.flops / TERA:.3g} TFLOP for a window"
     yield (
         f"memory of a step: {needed / GIB:.3g} GiB or more ({at_once} windows at once, each "
