@@ -1,7 +1,8 @@
-"""``torchrun --nproc-per-node G -m trainer fit CONFIG.yaml``; also evaluate, predict, bench-loader and audit."""
+"""``torchrun --nproc-per-node G -m trainer fit CONFIG.yaml``; also evaluate, predict, tune, bench-loader and audit."""
 
 import json
 import logging
+import os
 import sys
 import tempfile
 import time
@@ -27,6 +28,8 @@ from trainer.ranks import OneRankError, Ranks, is_first_process, ranks_from_envi
 from trainer.run_folder import open_run
 from trainer.training.evaluate import evaluate as score
 from trainer.training.loop import fit as train
+from trainer.training.tune import tune as fastest
+from trainer.training.tune import write_way
 
 app = typer.Typer(
     help="Prepared datasets in, trained networks and predictions out.", no_args_is_help=True, rich_markup_mode=None
@@ -93,6 +96,25 @@ def bench_loader(
         print(json.dumps({"rank": ranks.rank, **asdict(report)}))
     else:
         print_report(report, rank=ranks.rank, console=command_line.console())
+
+
+@app.command()
+def tune(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Is changed: the best is written into it.")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="a.b=c: changes one value, for the trials.")
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs, or processes, that will share a batch.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Steps that are timed of each way.")] = 10,
+    catalog: CatalogOption = None,
+) -> None:
+    """Tries ways of computing (precision, layout, compiler, memory) on this machine; writes the best into CONFIG."""
+    settings = read_config(config, changes=changes or (), out=Path(tempfile.gettempdir()))
+    if not os.access(config, os.W_OK):
+        raise InputError(f"{config} cannot be written, and the best way of computing is to go there: copy it first.")
+    best = fastest(settings, catalog=catalog, devices=devices, steps=steps, console=command_line.console())
+    write_way(config, way=best)
+    print(f"{config}: compute and feed.threads are those of the way marked above")
 
 
 @app.command()

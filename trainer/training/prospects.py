@@ -3,6 +3,8 @@
 import logging
 import math
 import os
+import resource
+import sys
 from collections.abc import Iterator
 
 import torch
@@ -47,6 +49,14 @@ def memory_nbytes(ranks: Ranks) -> int:
     if ranks.device.type == "cuda":
         return torch.cuda.get_device_properties(ranks.device).total_memory
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // local_world_size()
+
+
+def peak_nbytes() -> int:
+    """Most memory so far: of the GPU where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kib if sys.platform == "darwin" else 1024 * kib
 
 
 def _count(size: NetworkSize) -> str:
