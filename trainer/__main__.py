@@ -58,9 +58,12 @@ def fit(
     init_from: Annotated[
         Path | None, typer.Option(metavar="RUN_DIR", help="A run whose network this one begins with.")
     ] = None,
+    fold: Annotated[
+        int | None, typer.Option(help="Of splits.folds, from 1: is scored, the others are learned.")
+    ] = None,
 ) -> None:
     """Trains a network on a prepared dataset."""
-    settings = read_config(config, changes=changes or (), out=out, init_from=init_from)
+    settings = read_config(config, changes=changes or (), out=out, init_from=init_from, fold=fold)
     experiment = prepare(settings, catalog=Catalog(catalog))
     ranks = ranks_from_environment()
     train(experiment, ranks=ranks, resume=resume is not None)

@@ -38,17 +38,38 @@ class DatasetConfig(Section):
 
 
 class SplitsConfig(Section):
-    """Which of the dataset's splits serve what; None leaves a purpose out.
+    """Which of the dataset's splits serve what; None leaves a purpose out. ``north+south`` are both together.
 
     Attributes:
         train: Read for training and for normalisation.
         validation: Scored while training; its score chooses the best checkpoint.
         test: Default of ``evaluate`` and ``predict``.
+        folds: For cross-validation: ``fit --fold 2`` validates and tests on the second of these splits, trains on all
+            others, and writes into a folder of its own.
     """
 
     train: str = "train"
     validation: str | None = "validation"
     test: str | None = "test"
+    folds: tuple[str, ...] = ()
+
+    def of_fold(self, number: int) -> "SplitsConfig":
+        """Splits that leave out one of the folds.
+
+        Args:
+            number: Of the fold, counted from 1.
+
+        Raises:
+            ValueError: If there is no such fold, or no other one.
+        """
+        if not 1 <= number <= len(self.folds) or len(self.folds) == 1:
+            raise ValueError(
+                f"splits.folds names {', '.join(self.folds) or 'none'}: fold {number} needs to be one of them, from 1 "
+                "on, and others to learn from"
+            )
+        left_out = self.folds[number - 1]
+        others = "+".join(fold for fold in self.folds if fold != left_out)
+        return self.model_copy(update={"train": others, "validation": left_out, "test": left_out})
 
 
 class Component(Section):

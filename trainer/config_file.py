@@ -12,7 +12,12 @@ from trainer.config import Config
 
 
 def read_config(
-    path: Path, *, changes: Sequence[str] = (), out: Path | None = None, init_from: Path | None = None
+    path: Path,
+    *,
+    changes: Sequence[str] = (),
+    out: Path | None = None,
+    init_from: Path | None = None,
+    fold: int | None = None,
 ) -> Config:
     """Reads and judges a configuration.
 
@@ -21,6 +26,7 @@ def read_config(
         changes: ``a.b=c`` each, c in YAML: replaces one value, making sections on the way.
         out: Folder of the run, as it is: no YAML; None leaves the file's.
         init_from: Folder of the run that this one begins with; likewise.
+        fold: That is left out of training, counted from 1; its run goes into a folder of its own in that of the run.
 
     Raises:
         InputError: With every problem found, each with its place.
@@ -29,7 +35,14 @@ def read_config(
     for change in changes:
         _apply(change, document=document)
     document |= {name: given for name, given in {"out": out, "init_from": init_from}.items() if given is not None}
-    return validated(Config, document, subject=str(path), root="config")
+    config = validated(Config, document, subject=str(path), root="config")
+    if fold is None:
+        return config
+    try:
+        splits = config.splits.of_fold(fold)
+    except ValueError as error:
+        raise InputError(f"config.{error}.") from None
+    return config.model_copy(update={"splits": splits, "out": config.out / f"fold-{fold}"})
 
 
 def write_config(path: Path, *, config: Config) -> None:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -11,6 +12,8 @@ from safetensors.torch import load_file
 
 from data_catalog import check_store
 from trainer.checkpoint import best_checkpoint, read_state
+from trainer.ranks import Ranks
+from trainer.run_folder import open_run
 from trainer.training.provenance import git_revision
 
 
@@ -192,6 +195,24 @@ def test_the_average_of_the_weights_is_scored_and_speaks(call, salt_stack, write
             load_file(tmp_path / name / f"checkpoints/step-00000040/{part}.safetensors") for name in ("run", "whole")
         )
         assert all(torch.equal(cut[name], whole[name]) for name in whole)
+
+
+def test_each_fold_is_left_out_once(call, stores, write_recipe, tmp_path, capsys):
+    folds = {"west": [{"inline": (0, 4)}], "middle": [{"inline": (6, 10)}], "east": [{"inline": (12, 16)}]}
+    entry = stores.make_salt("salt", shape=(16, 48, 40), splits=folds)
+    recipe = write_recipe(splits={"folds": list(folds)}, steps=2)
+    assert call("fit", recipe, "--fold", "2") == 0
+    splits = yaml.safe_load((tmp_path / "run/fold-2/config.yaml").read_text())["splits"]
+    assert (splits["train"], splits["validation"], splits["test"]) == ("west+east", "middle", "middle")
+    experiment = open_run(tmp_path / "run/fold-2", catalog=stores.catalog)
+    batches = experiment.training_batches(experiment.readers(), ranks=Ranks())
+    (source,) = batches.sources.each
+    firsts, _ = source.plan.ranges(np.arange(len(source.plan)))
+    assert set(firsts[:, 0].tolist()) == {0, 1, 2, 3, 12, 13, 14, 15}
+    assert call("predict", tmp_path / "run/fold-2", "--split", "west+east", "--id", "both") == 0
+    assert stores.catalog.open(entry.name).derived["both"].boxes == (*folds["west"], *folds["east"])
+    assert call("fit", recipe, "--fold", "4") == 2
+    assert "config.splits.folds names west, middle, east: fold 4 needs to be one of them" in capsys.readouterr().err
 
 
 def test_a_run_that_gets_no_better_ends_early(call, salt_stack, write_recipe, tmp_path, capsys):

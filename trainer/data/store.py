@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from data_catalog import Catalog, Entry, InputError, Role, Variable, layout
+from data_catalog import Box, Catalog, Entry, InputError, Role, Variable, layout
 from trainer.plan.windows import Ranges
 from trainer.reads.readers import Expected
 from trainer.reads.zarr_array import ZarrArray
@@ -100,16 +100,23 @@ class Dataset:
         return int(self._counted(stored).sum()) == prod(stored.variable.shape)
 
     def split(self, name: str, *, dims: tuple[str, ...]) -> tuple[Ranges, ...]:
-        """The boxes of a split along the given dimensions.
+        """The boxes of a split along the given dimensions; raises as `split_boxes` does."""
+        boxes = self.split_boxes(name)
+        return tuple(tuple(box.get(dim, (0, self.entry.sizes[dim])) for dim in dims) for box in boxes)
+
+    def split_boxes(self, name: str) -> tuple[Box, ...]:
+        """The boxes of a split, or of several that are joined by ``+``.
 
         Raises:
             InputError: If the dataset has no such split.
         """
-        boxes = self.entry.splits.get(name)
-        if boxes is None:
-            known = ", ".join(self.entry.splits) or "none: make them with the pipeline"
-            raise InputError(f"split {name!r} is not among the splits of dataset {self.entry.name!r}: {known}.")
-        return tuple(tuple(box.get(dim, (0, self.entry.sizes[dim])) for dim in dims) for box in boxes)
+        boxes: list[Box] = []
+        for each in name.split("+"):
+            if each not in self.entry.splits:
+                known = ", ".join(self.entry.splits) or "none: make them with the pipeline"
+                raise InputError(f"split {each!r} is not among the splits of dataset {self.entry.name!r}: {known}.")
+            boxes += self.entry.splits[each]
+        return tuple(boxes)
 
     def manifest(self, stored: StoredVariable, statistic: str) -> npt.NDArray[np.generic]:
         """One statistic of each inner chunk of a variable."""

@@ -215,7 +215,7 @@ def _publish(prediction: Prediction) -> None:
         experiment.main.dataset,
         derived_id=prediction.derived_id,
         variables={name: describe(output, like=variable) for name, output in experiment.task.outputs.items()},
-        boxes=() if split == WHOLE else experiment.main.dataset.entry.splits[split],
+        boxes=() if split == WHOLE else experiment.main.dataset.split_boxes(split),
         provenance={**prediction.provenance, "split": split},
     )
 
