@@ -21,10 +21,12 @@ from trainer.config import Precision
 from trainer.config_file import read_config
 from trainer.experiment import prepare
 from trainer.feed.audit import audit as judge
+from trainer.json_lines import or_none
 from trainer.plan.grouping import GroupShape
 from trainer.prediction.predict import WHOLE, Prediction
 from trainer.prediction.predict import predict as write
-from trainer.ranks import OneRankError, Ranks, is_first_process, ranks_from_environment
+from trainer.ranks import OneRankError, Ranks, is_first_process, ranks_from_environment, ranks_of_environment
+from trainer.report.page import write_report
 from trainer.run_folder import open_run
 from trainer.training.evaluate import evaluate as score
 from trainer.training.loop import fit as train
@@ -61,15 +63,16 @@ def fit(
     fold: Annotated[
         int | None, typer.Option(help="Of splits.folds, from 1: is scored, the others are learned.")
     ] = None,
+    profile: Annotated[int, typer.Option(min=0, help="Steps to trace with PyTorch's profiler.")] = 0,
 ) -> None:
     """Trains a network on a prepared dataset."""
     settings = read_config(config, changes=changes or (), out=out, init_from=init_from, fold=fold)
     experiment = prepare(settings, catalog=Catalog(catalog))
     ranks = ranks_from_environment()
-    train(experiment, ranks=ranks, resume=resume is not None)
+    train(experiment, ranks=ranks, resume=resume is not None, profile_steps=profile)
     if ranks.is_first:
         out, where = experiment.config.out, "" if catalog is None else f" --catalog {catalog}"
-        print(f"run in {out}; next: python -m trainer predict {out}{where}")
+        print(f"run in {out}, see report.html there; next: python -m trainer predict {out}{where}")
 
 
 @app.command()
@@ -78,7 +81,13 @@ def evaluate(run: RunArgument, split: SplitOption = None, catalog: CatalogOption
     ranks = ranks_from_environment()
     metrics = score(open_run(run, catalog=Catalog(catalog)), split=split, ranks=ranks)
     if ranks.is_first:
-        print(json.dumps({name: None if value != value else value for name, value in metrics.items()}, indent=2))
+        print(json.dumps({name: or_none(value) for name, value in metrics.items()}, indent=2))
+
+
+@app.command()
+def report(run: RunArgument) -> None:
+    """Writes report.html into a run's folder, as the end of a run does: for one that is at work, or was killed."""
+    print(write_report(run))
 
 
 @app.command("bench-loader")
@@ -186,6 +195,8 @@ def _run_quietly() -> None:
         if isinstance(error, OneRankError):
             print(f"error: {error}", file=sys.stderr)
         time.sleep(2)  # torchrun ends all ranks when one exits: leave the first one time for its sentence
+        if not isinstance(error, OneRankError):  # still here: the first one has not met the same
+            print(f"error: rank {ranks_of_environment().rank}: {error}", file=sys.stderr)
         sys.exit(command_line.STATUS_WRONG_INPUT)
     except WorkError:
         sys.exit(command_line.STATUS_FAILED)

@@ -51,6 +51,7 @@ class RunState:
         best_score: Of the validation split so far; None before the first one.
         best_step: When it was reached.
         since_best: Validations since then.
+        scored_step: After which the validation split was scored last; None before the first time.
     """
 
     step: int
@@ -63,12 +64,13 @@ class RunState:
     best_score: float | None
     best_step: int | None
     since_best: int
+    scored_step: int | None
 
     def scored(self, score: float) -> "RunState":
         """The state after one more validation; a score that is not a number is none."""
         if math.isnan(score) or (self.best_score is not None and score <= self.best_score):
-            return replace(self, since_best=self.since_best + 1)
-        return replace(self, best_score=score, best_step=self.step, since_best=0)
+            return replace(self, since_best=self.since_best + 1, scored_step=self.step)
+        return replace(self, best_score=score, best_step=self.step, since_best=0, scored_step=self.step)
 
 
 def write_checkpoint(folder: Path, *, state: RunState, tensors: Tensors) -> Path:

@@ -1,7 +1,7 @@
-"""Models and tasks by name: this package's own from a table, a user's own by ``package.module:Class``."""
+"""Models, tasks and trackers by name: this package's own from a table, a user's own by ``package.module:Class``."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, get_type_hints
 
@@ -39,6 +39,29 @@ def resolve(component: Component, *, own: Mapping[str, str], place: str) -> type
     if not isinstance(found, type):
         raise InputError(f"config.{place}.name: {path!r} is {found!r}, expected a class.")
     return found
+
+
+def check_takes(kind: type, names: Iterable[str], *, place: str, of: str, name: str) -> None:
+    """Refuses a class that does not take the arguments that the trainer passes.
+
+    Args:
+        kind: The class.
+        names: Of the arguments.
+        place: Where in the configuration it stands.
+        of: What it is meant to be, with its article.
+        name: What the configuration calls it.
+
+    Raises:
+        InputError: With those that are missing.
+    """
+    parameters = inspect.signature(kind).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    if missing := sorted(set(names) - {parameter.name for parameter in parameters}):
+        raise InputError(
+            f"config.{place}.name: {name!r} does not take {', '.join(missing)}; {of} is made with "
+            f"{', '.join(sorted(names))}, and its own settings, all by name."
+        )
 
 
 def settings_of(component: Component, *, of: type[Any], given: frozenset[str], place: str) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class SplitsConfig(Section):
 
 
 class Component(Section):
-    """A model or a task: a name of this package's, or ``package.module:Class``; all other keys are its settings."""
+    """A model, a task or a tracker: a name of this package's, or ``package.module:Class``; other keys are settings."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     name: str
@@ -282,6 +282,7 @@ class Config(Section):
         seed: Fixes the weights at the start, the order of windows and what tasks draw.
         order: How windows are mixed.
         feed: How windows are read.
+        trackers: What the run's numbers and pictures are told to, beside ``metrics.jsonl``.
         out: Folder of the run.
     """
 
@@ -310,6 +311,7 @@ class Config(Section):
     seed: Whole = 0
     order: OrderConfig = OrderConfig()
     feed: FeedConfig = FeedConfig()
+    trackers: tuple[Component, ...] = (Component(name="tensorboard"),)
     out: Path
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ import yaml
 
 from data_catalog import InputError
 from data_catalog.model_file import read_mapping, validated
+from data_catalog.storage import write_atomically
 from trainer.config import Config
 
 
@@ -47,7 +48,7 @@ def read_config(
 
 def write_config(path: Path, *, config: Config) -> None:
     """Writes the resolved configuration; `read_config` reads it back."""
-    path.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    write_atomically(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
 
 def _apply(change: str, *, document: dict[str, Any]) -> None:

@@ -146,6 +146,14 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
     return total
 
 
+def is_same_on_all_ranks(number: int, *, device: torch.device) -> bool:
+    """Whether all ranks have the same number; all of them call this together."""
+    bounds = torch.tensor([number, -number], dtype=torch.int64, device=device)
+    if dist.is_initialized():
+        dist.all_reduce(bounds, op=dist.ReduceOp.MAX)
+    return bool(bounds[0] == -bounds[1])
+
+
 def differentiable_sum_over_ranks(tensor: Tensor) -> Tensor:
     """The sum over all ranks, whose gradient is that of this rank's own part.
 

@@ -48,6 +48,7 @@ def state_at(step):
         best_score=None,
         best_step=None,
         since_best=0,
+        scored_step=None,
     )
 
 

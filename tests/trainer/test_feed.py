@@ -165,7 +165,7 @@ def test_windows_that_cannot_be_read_are_left_out_and_written_down(examples_of, 
     with examples.feed(steps, faults=faults) as feed:
         fed = [feed.next_step() for _ in steps]
     lines = [json.loads(line) for line in record.read_text().splitlines()]
-    assert lines[0].keys() == {"step", "window", "fault", "chunk", "policy"}
+    assert lines[0].keys() == {"step", "window", "split", "fault", "chunk", "policy"}
     assert {line["fault"] for line in lines} == {"checksum"}
     lost = {(line["step"], line["window"]) for line in lines}
     assert len(fed) == len(steps)

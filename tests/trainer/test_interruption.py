@@ -9,7 +9,8 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from trainer.checkpoint import checkpoints, last_whole_checkpoint, read_state
+from trainer.checkpoint import best_checkpoint, checkpoints, last_whole_checkpoint, read_state
+from trainer.training.learner import Learner
 
 STEPS = 40
 RECIPE = {"steps": STEPS, "splits": {"validation": None}, "checkpoint_every_steps": 5, "feed": {"audit": True}}
@@ -23,6 +24,11 @@ def recipe(write_recipe):
 def losses(run):
     rows = (json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
     return {row["step"]: row["loss"] for row in rows}  # of a step that was done again the last one
+
+
+def scores(run):
+    rows = (json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
+    return {row["step"]: row["mean_iou"] for row in rows if "split" in row}
 
 
 def begun(run, *, step):
@@ -58,6 +64,31 @@ def test_a_request_heard_twice_is_one(stores, salt_stack, recipe, tmp_path):
         time.sleep(0.01)
     assert process.wait(60) == 75
     assert last_whole_checkpoint(tmp_path / "run/checkpoints")
+
+
+def test_a_validation_that_was_due_is_made_up_for(call, salt_stack, write_recipe, tmp_path, monkeypatch):
+    """The run is told to end in the very step after which it would have scored."""
+    recipe = write_recipe(steps=12, validate_every_steps=3, checkpoint_every_steps=100)
+    assert call("fit", recipe, "--out", tmp_path / "whole") == 0
+    take = Learner.step
+
+    def take_and_tell(learner, batch, *, number, rate):
+        if number == 4:  # ranks are asked once a step, before it: this is heard in the next one
+            signal.raise_signal(signal.SIGTERM)
+        return take(learner, batch, number=number, rate=rate)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Learner, "step", take_and_tell)
+        assert call("fit", recipe) == 75
+    folder = tmp_path / "run/checkpoints"
+    ended = read_state(last_whole_checkpoint(folder))
+    assert (ended.step, ended.scored_step) == (6, 3)
+    assert call("fit", recipe, "--resume", "auto") == 0
+    assert scores(tmp_path / "run") == scores(tmp_path / "whole")
+    states = [read_state(last_whole_checkpoint(tmp_path / name / "checkpoints")) for name in ("run", "whole")]
+    assert states[0] == states[1]
+    for name in ("run", "whole"):
+        assert best_checkpoint(tmp_path / name / "checkpoints").name == f"step-{states[0].best_step:08d}"
 
 
 def ranks_of(torchrun):

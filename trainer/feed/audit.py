@@ -5,16 +5,16 @@
 A run that was resumed does some steps again, on other ranks perhaps: they have to be the same as before.
 """
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from data_catalog import InputError
+from trainer.json_lines import JsonLines, read_lines
 from trainer.plan.order import PADDING, Order
 from trainer.plan.windows import Indices
 
@@ -29,15 +29,11 @@ class AuditFile:
             folder: Of the run.
             rank: Whose file.
         """
-        self._path = folder / f"audit-{rank}.jsonl"
-        if self._path.exists() and not self._path.read_bytes().endswith(b"\n"):
-            self._path.write_bytes(self._path.read_bytes() + b"\n")  # a line that was cut short shall spoil no other
+        self._lines = JsonLines(folder / f"audit-{rank}.jsonl")
 
     def write(self, step: int, *, epoch: int, slots: Indices, windows: Indices) -> None:
         """Adds one step."""
-        line = {"step": step, "epoch": epoch, "slots": slots.tolist(), "windows": windows.tolist()}
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self._lines.write({"step": step, "epoch": epoch, "slots": slots.tolist(), "windows": windows.tolist()})
 
 
 class _Row(BaseModel):
@@ -104,16 +100,13 @@ def _fed(files: Sequence[Path], *, batch_size: int) -> dict[int, Indices]:
     """The windows of all slots at each step; less than `PADDING` where no file tells."""
     fed: dict[int, Indices] = {}
     for path in files:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                row = _Row.model_validate_json(line)
-            except ValidationError:
-                continue  # cut short where the process ended; what it told of counts as not told
+        for line in read_lines(path):  # what was cut short where the process ended counts as not told
+            row = _Row.model_validate(line)
             windows = fed.setdefault(row.step, np.full(batch_size, PADDING - 1))
             slots, taken = np.array(row.slots), np.array(row.windows)
             before = windows[slots]
             if ((before >= PADDING) & (before != taken)).any():
-                raise InputError(f"{path}, line {number}: step {row.step} was fed other windows the second time.")
+                raise InputError(f"{path}: step {row.step} was fed other windows the second time.")
             windows[slots] = taken
     if not fed:
         raise InputError(f"{files[0].parent} holds an audit that says nothing.")
@@ -122,9 +115,9 @@ def _fed(files: Sequence[Path], *, batch_size: int) -> dict[int, Indices]:
 
 def _faults(folder: Path) -> Iterator[tuple[int, int]]:
     for path in folder.glob("faults-*.jsonl"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            yield row["step"], row["window"]
+        for row in read_lines(path):
+            if row["split"] is None:
+                yield row["step"], row["window"]
 
 
 def _compare(step: int, windows: Indices, *, order: Order, faults: set[tuple[int, int]]) -> int:

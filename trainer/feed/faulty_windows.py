@@ -1,7 +1,6 @@
 """What becomes of windows whose chunks cannot be used: steps stay equal on all ranks, and nothing is passed over in
 silence."""
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from threading import Lock
 
 from data_catalog import InputError
 from trainer.config import FaultConfig
+from trainer.json_lines import JsonLines
 from trainer.plan.windows import Indices
 from trainer.randomness import Purpose, stream
 from trainer.reads.faults import ChunkFaultError
@@ -26,16 +26,18 @@ class FaultPolicy:
         count: Windows that could not be read so far.
     """
 
-    def __init__(self, config: FaultConfig, *, seed: int, record: Path | None) -> None:
+    def __init__(self, config: FaultConfig, *, seed: int, record: Path | None, split: str | None = None) -> None:
         """Writes nothing yet.
 
         Args:
             config: What to do, and how often at most.
             seed: Of the run.
             record: JSON lines, one for each window; None keeps none.
+            split: That is scored; None where windows are learned from.
         """
         self.count = 0
-        self._config, self._seed, self._record = config, seed, record
+        self._config, self._seed, self._split = config, seed, split
+        self._lines = None if record is None else JsonLines(record)
         self._warned: set[str] = set()
         self._lock = Lock()
 
@@ -58,16 +60,17 @@ class FaultPolicy:
             if fault.place not in self._warned:  # once for each chunk: many windows share one
                 self._warned.add(fault.place)
                 log.warning("windows are left out, the first one at step %d: %s", step, fault)
-            if self._record:
-                line = {
-                    "step": step,
-                    "window": window,
-                    "fault": fault.fault,
-                    "chunk": fault.place,
-                    "policy": self._config.policy,
-                }
-                with open(self._record, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
+            if self._lines:
+                self._lines.write(
+                    {
+                        "step": step,
+                        "window": window,
+                        "split": self._split,
+                        "fault": fault.fault,
+                        "chunk": fault.place,
+                        "policy": self._config.policy,
+                    }
+                )
 
     def substitutes(self, window: int, *, epoch: int, of: Indices) -> Iterator[int]:
         """Windows to try in place of one; the same ones whatever the rank."""

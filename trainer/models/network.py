@@ -1,13 +1,12 @@
 """The network of a run: made by name, and tried on a small input before any rank waits for another."""
 
-import inspect
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
 
 from data_catalog import InputError
-from trainer.components import resolve, settings_of
+from trainer.components import check_takes, resolve, settings_of
 from trainer.config import Config
 from trainer.randomness import Purpose, stream
 from trainer.tasks.task import Task
@@ -29,7 +28,7 @@ def make_network(config: Config, *, task: Task) -> nn.Module:
         InputError: If there is no such model, or it does not fit window and task.
     """
     kind = resolve(config.model, own=MODELS, place="model")
-    _check_takes(kind, MODEL_GIVEN, name=config.model.name)
+    check_takes(kind, MODEL_GIVEN, place="model", of="a model", name=config.model.name)
     settings = settings_of(config.model, of=kind, given=MODEL_GIVEN, place="model")
     seed = int(stream(config.seed, purpose=Purpose.WEIGHTS).integers(2**63))
     with torch.random.fork_rng(devices=[]):  # layers draw their weights from the global generator: lend them one
@@ -40,17 +39,6 @@ def make_network(config: Config, *, task: Task) -> nn.Module:
     _check_window_sizes(config.window, model=model)
     _check_output(model, config=config, task=task)
     return model
-
-
-def _check_takes(kind: type, names: Iterable[str], *, name: str) -> None:
-    parameters = inspect.signature(kind).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return
-    if missing := sorted(set(names) - {parameter.name for parameter in parameters}):
-        raise InputError(
-            f"config.model.name: {name!r} does not take {', '.join(missing)}; a model is made with dims (2 or 3), "
-            "in_channels, out_channels, and its own settings, all by name."
-        )
 
 
 def _check_output(model: nn.Module, *, config: Config, task: Task) -> None:

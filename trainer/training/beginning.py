@@ -14,11 +14,12 @@ from trainer.feed.faulty_windows import FaultPolicy
 from trainer.models.arithmetic import MIXED
 from trainer.models.size import NetworkSize, measure
 from trainer.plan.grouping import GroupShape
-from trainer.ranks import Ranks
+from trainer.ranks import Ranks, is_same_on_all_ranks
 from trainer.tasks.task import Batch
 from trainer.training.initial_weights import freeze, take_weights
 from trainer.training.learner import Learner
 from trainer.training.placing import recompute
+from trainer.training.trackers import TrackerKind, choose_trackers
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Run:
         training: Batches to learn from.
         validation: Batches to score; None where there are none.
         faults: What to do about chunks that cannot be used.
+        trackers: Are told of it.
         learner: Moves the network's weights.
         size: Of the network; None where it could not be learned.
         state: Where it stands.
@@ -44,10 +46,15 @@ class Run:
     training: Batches[Batch]
     validation: Batches[Batch] | None
     faults: FaultPolicy
+    trackers: tuple[TrackerKind, ...]
     learner: Learner
     size: NetworkSize | None
     state: RunState
     steps: int
+
+    def faults_of_scoring(self) -> FaultPolicy:
+        """The same for one validation, which may leave out as many windows each time."""
+        return _fault_policy(self.experiment, ranks=self.ranks, split=self.experiment.config.splits.validation)
 
 
 def begin(experiment: Experiment, *, ranks: Ranks, resume: bool) -> Run:
@@ -68,6 +75,8 @@ def begin(experiment: Experiment, *, ranks: Ranks, resume: bool) -> Run:
     before = read_state(checkpoint) if checkpoint else None
     if checkpoint and before:
         _check_origin(_origin(experiment), before.origin, checkpoint=checkpoint)
+        _check_normalisations(_normalisations(experiment), before.normalisations, checkpoint=checkpoint)
+    trackers = choose_trackers(config)
     readers = experiment.readers()
     shape = GroupShape.model_validate(before.grouping) if before else None
     training, validation = experiment.training_batches(readers, ranks=ranks, shape=shape), None
@@ -87,12 +96,32 @@ def begin(experiment: Experiment, *, ranks: Ranks, resume: bool) -> Run:
         ranks=ranks,
         training=training,
         validation=validation,
-        faults=FaultPolicy(config.feed.faults, seed=config.seed, record=config.out / f"faults-{ranks.rank}.jsonl"),
+        faults=_fault_policy(experiment, ranks=ranks),
+        trackers=trackers,
         learner=learner,
         size=size,
         state=before or _first_state(experiment, training=training, learner=learner),
         steps=config.steps or (config.epochs or 0) * training.order.steps_per_epoch,
     )
+
+
+def check_begins_alike(run: Run) -> None:
+    """Sees that all ranks go on from the same checkpoint; each has chosen it by what it sees of the folder.
+
+    Raises:
+        InputError: If not, on all of them.
+    """
+    if not is_same_on_all_ranks(run.state.step, device=run.ranks.device):
+        raise InputError(
+            f"{run.experiment.config.out}: not all ranks see the same checkpoints, this one would go on from step "
+            f"{run.state.step}: see that the folder is the same on all machines, and up to date."
+        )
+
+
+def _fault_policy(experiment: Experiment, *, ranks: Ranks, split: str | None = None) -> FaultPolicy:
+    config = experiment.config
+    record = config.out / f"faults-{ranks.rank}.jsonl"
+    return FaultPolicy(config.feed.faults, seed=config.seed, record=record, split=split)
 
 
 def _size(experiment: Experiment) -> NetworkSize | None:
@@ -117,12 +146,13 @@ def _first_state(experiment: Experiment, *, training: Batches[Batch], learner: L
         order_digest=training.order.digest,
         origin=_origin(experiment),
         grouping=training.grouping.shape.model_dump(mode="json"),
-        normalisations={source.dataset.entry.name: asdict(source.normalisation) for source in experiment.data},
+        normalisations=_normalisations(experiment),
         label=None if label is None else label.variable.model_dump(mode="json"),
         learner=learner.numbers(),
         best_score=None,
         best_step=None,
         since_best=0,
+        scored_step=None,
     )
 
 
@@ -132,6 +162,23 @@ def _check_order(checkpoint: Path, *, found: str, expected: str) -> None:
             f"checkpoint {checkpoint} saw other windows in another order: datasets, splits, window, stride, edges, "
             "select, batch_size, order or seed have changed. Set them back, or choose another --out."
         )
+
+
+def _normalisations(experiment: Experiment) -> dict[str, dict[str, float]]:
+    return {source.dataset.entry.name: asdict(source.normalisation) for source in experiment.data}
+
+
+def _check_normalisations(
+    present: Mapping[str, Mapping[str, float]], before: Mapping[str, Mapping[str, float]], *, checkpoint: Path
+) -> None:
+    """A dataset of the same name and shape may hold other samples by now."""
+    for name, normalisation in present.items():
+        if name in before and normalisation != before[name]:
+            raise InputError(
+                f"checkpoint {checkpoint} was trained on dataset {name!r} as it was: its samples' mean and standard "
+                f"deviation were {before[name]['mean']:.6g} and {before[name]['standard_deviation']:.6g}, now they are "
+                f"{normalisation['mean']:.6g} and {normalisation['standard_deviation']:.6g}. Choose another --out."
+            )
 
 
 def _origin(experiment: Experiment) -> dict[str, Any]:

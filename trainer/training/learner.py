@@ -1,7 +1,7 @@
 """A network and what moves it: one step at a time, the same on all ranks."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,10 +121,12 @@ class Learner:
         scaler.update()
         return outcome
 
-    def score(self, batches: Batches[Batch], *, faults: FaultPolicy) -> Scores:
+    def score(self, batches: Batches[Batch], *, faults: FaultPolicy, meet: Callable[[], None]) -> Scores:
         """Scores the network, or the average where there is one; arguments as of `score_split`."""
         scored = self.model if self.average is None else self.average.module
-        return score_split(scored, task=self._task, batches=batches, faults=faults, arithmetic=self._arithmetic)
+        return score_split(
+            scored, task=self._task, batches=batches, faults=faults, arithmetic=self._arithmetic, meet=meet
+        )
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """What a checkpoint has to keep, copied to the CPU of the first rank: the next step changes nothing of it.

@@ -4,7 +4,6 @@
  "git": "0a1b2c…, changed", "packages": {"torch": "2.13.0", ...}}
 """
 
-import json
 import platform
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from trainer.json_lines import JsonLines
 from trainer.training.beginning import Run
 
 PACKAGES = ("tracemill", "torch", "zarr", "numcodecs", "numpy")
@@ -33,8 +33,7 @@ def note_start(run: Run) -> None:
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := package_version(name))},
     }
-    with open(run.experiment.config.out / "starts.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    JsonLines(run.experiment.config.out / "starts.jsonl").write(line)
 
 
 def git_revision(folder: Path) -> str | None:

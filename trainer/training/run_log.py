@@ -1,23 +1,26 @@
-"""What a run says of itself: ``metrics.jsonl``, TensorBoard, and a line on the terminal. One rank keeps it."""
+"""What a run says of itself: ``metrics.jsonl``, its trackers, and a line on the terminal. One rank keeps it."""
 
 import json
 import math
-import resource
 import sys
 import time
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import torch
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
-from torch.utils.tensorboard.writer import SummaryWriter
 
+from data_catalog.storage import write_atomically
+from trainer.json_lines import JsonLines, read_lines
+from trainer.report.run_files import METRICS_FILE, PICTURE_FILE
 from trainer.training.learner import StepOutcome
+from trainer.training.prospects import peak_nbytes
 from trainer.training.scoring import Scores
+from trainer.training.trackers import Picture, Trackers
 
 SECONDS_BETWEEN_LINES = 10.0
 GIB = 2**30
@@ -26,20 +29,22 @@ GIB = 2**30
 class RunLog:
     """Writes as the run goes; use it in a ``with``."""
 
-    def __init__(self, folder: Path, *, first_step: int, steps: int, batch_size: int) -> None:
+    def __init__(self, folder: Path, *, trackers: Trackers, first_step: int, steps: int, batch_size: int) -> None:
         """Begins or goes on.
 
         Args:
             folder: Of the run.
-            first_step: Where this part of the run begins.
+            trackers: Are told as well.
+            first_step: After which this part of the run begins; what an earlier part said of later ones goes.
             steps: Of the whole run.
             batch_size: Windows of a step.
         """
+        self._folder, self._trackers = folder, trackers
         self._steps, self._batch_size = steps, batch_size
         self._first_step, self._waited_s = first_step, 0.0
         self._begun_s = self._since_s = time.perf_counter()
-        self._lines = open(folder / "metrics.jsonl", "a", encoding="utf-8")  # noqa: SIM115 (closed in __exit__)
-        self._board = SummaryWriter(folder / "tensorboard", purge_step=first_step)
+        _cut_back(folder / METRICS_FILE, step=first_step)
+        self._lines = JsonLines(folder / METRICS_FILE)
         self._last_line_s = -math.inf
         self._progress = _progress()
         if self._progress is not None:
@@ -52,8 +57,7 @@ class RunLog:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._progress is not None:
             self._progress.stop()
-        self._board.close()
-        self._lines.close()
+        self._trackers.close()
 
     def step(self, step: int, outcome: StepOutcome, *, learning_rate: float, waited_s: float) -> None:
         """Notes one step.
@@ -72,12 +76,11 @@ class RunLog:
             "learning_rate": learning_rate,
             "windows_per_s": self._batch_size / step_s,
             "wait": (waited_s - self._waited_s) / step_s,
-            "memory_gib": _peak_nbytes() / GIB,
+            "memory_gib": peak_nbytes() / GIB,
         }
         self._since_s, self._waited_s = now_s, waited_s
-        self._write({"step": step, **values, **({"skipped": True} if outcome.skipped else {})})
-        for name, value in values.items():
-            self._board.add_scalar(f"step/{name}", value, step)
+        self._lines.write({"step": step, **values, **({"skipped": True} if outcome.skipped else {})})
+        self._trackers.numbers(step, {f"step/{name}": value for name, value in values.items()})
         about = (
             f"loss {values['loss']:.4f}  {values['windows_per_s']:.1f} windows/s  waits {values['wait']:.0%}  "
             f"{values['memory_gib']:.1f} GiB"
@@ -91,27 +94,17 @@ class RunLog:
 
     def scores(self, step: int, *, split: str, scores: Scores) -> None:
         """Notes the metrics of a split, and shows the picture's views side by side."""
-        metrics, picture = scores.metrics, scores.picture
-        self._write({"step": step, "split": split, **metrics})
-        for name, value in metrics.items():
-            self._board.add_scalar(f"{split}/{name}", value, step)
-        self._board.add_image(f"{split}: {', '.join(picture)}", side_by_side(picture), step, dataformats="HW")
+        from matplotlib.image import imsave  # here: a run shall not wait for it at its start
+
+        metrics, views = scores.metrics, list(scores.picture)
+        picture = side_by_side(scores.picture)
+        self._lines.write({"step": step, "split": split, "views": views, **metrics})
+        imsave(self._folder / PICTURE_FILE, picture, cmap="gray", vmin=0, vmax=1)
+        self._trackers.numbers(step, {f"{split}/{name}": value for name, value in metrics.items()})
+        self._trackers.picture(step, f"{split}: {', '.join(views)}", picture)
         overall = {name: value for name, value in metrics.items() if "/" not in name}  # those of classes are written
         print(f"step {step}  {split}: {described(overall)}", flush=True)
         self._since_s = time.perf_counter()
-
-    def _write(self, values: dict[str, Any]) -> None:
-        json_values = {key: None if value != value else value for key, value in values.items()}  # JSON has no NaN
-        self._lines.write(json.dumps(json_values) + "\n")
-        self._lines.flush()
-
-
-def _peak_nbytes() -> int:
-    """Most memory so far: of the GPU where there is one, else of this process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kib if sys.platform == "darwin" else 1024 * kib
 
 
 def described(metrics: dict[str, float]) -> str:
@@ -119,17 +112,24 @@ def described(metrics: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
 
 
-def side_by_side(views: dict[str, Tensor]) -> Tensor:
-    """Grey views next to each other, (row, column) in 0 to 1, samples down; of a volume its middle section."""
-    return torch.cat([_grey(view) for view in views.values()], dim=1)
+def side_by_side(views: dict[str, Tensor]) -> Picture:
+    """Grey views next to each other, samples down; of a volume its middle section."""
+    return np.concatenate([_grey(view) for view in views.values()], axis=1)
 
 
-def _grey(view: Tensor) -> Tensor:
+def _cut_back(metrics: Path, *, step: int) -> None:
+    lines = read_lines(metrics)
+    kept = [line for line in lines if line["step"] <= step]
+    if len(kept) < len(lines):
+        write_atomically(metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def _grey(view: Tensor) -> Picture:
     while view.dim() > 2:
         view = view[len(view) // 2]
-    view = view.float().cpu().T
-    low, high = view.min(), view.max()
-    return (view - low) / (high - low) if high > low else torch.zeros_like(view)
+    grey = view.float().cpu().numpy().T
+    low, high = grey.min(), grey.max()
+    return (grey - low) / (high - low) if high > low else np.zeros_like(grey)
 
 
 def _progress() -> Progress | None:

@@ -1,5 +1,6 @@
 """Metrics of a whole split, the same on any number of ranks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,13 @@ class Scores:
 
 @torch.no_grad()
 def score_split(
-    model: nn.Module, *, task: Task, batches: Batches[Batch], faults: FaultPolicy, arithmetic: Arithmetic = FLOAT32
+    model: nn.Module,
+    *,
+    task: Task,
+    batches: Batches[Batch],
+    faults: FaultPolicy,
+    arithmetic: Arithmetic = FLOAT32,
+    meet: Callable[[], None] = lambda: None,
 ) -> Scores:
     """Runs a network over a split and merges what all ranks have counted; all of them call this together.
 
@@ -40,6 +47,7 @@ def score_split(
         batches: Those of the split.
         faults: What to do about chunks that cannot be used.
         arithmetic: How the network is run.
+        meet: Is called before the ranks meet.
     """
     model.eval()
     totals = []
@@ -50,6 +58,7 @@ def score_split(
             totals.append(task.statistics(output, batch=batch))
             picture = picture or task.picture(output, batch=batch)
     model.train()
+    meet()
     total = sum_over_ranks(torch.stack(totals).sum(dim=0))
     metrics = task.metrics(total.cpu().numpy())
     return Scores(metrics=metrics, score=task.score(metrics), picture=picture)

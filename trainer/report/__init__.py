@@ -1,0 +1,1 @@
+"""A page about a run, made of nothing but the files in its folder."""
