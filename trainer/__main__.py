@@ -1,4 +1,4 @@
-"""``torchrun --nproc-per-node G -m trainer fit CONFIG.yaml``; also evaluate, predict, tune, bench-loader and audit."""
+"""``torchrun --nproc-per-node G -m trainer fit CONFIG.yaml``; also evaluate, predict, export, report, tune, ..."""
 
 import json
 import logging
@@ -23,6 +23,7 @@ from trainer.experiment import prepare
 from trainer.feed.audit import audit as judge
 from trainer.json_lines import or_none
 from trainer.plan.grouping import GroupShape
+from trainer.prediction.network_export import export_network
 from trainer.prediction.predict import WHOLE, Prediction
 from trainer.prediction.predict import predict as write
 from trainer.ranks import OneRankError, Ranks, is_first_process, ranks_from_environment, ranks_of_environment
@@ -176,6 +177,18 @@ def predict(
     if ranks.is_first:
         entry = experiment.main.dataset.entry
         print(f"wrote derived group {prediction.derived_id!r} of dataset {entry.name!r}: {entry.url}")
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="NAME.pt2 for PyTorch, NAME.onnx for ONNX.")],
+    catalog: CatalogOption = None,
+) -> None:
+    """Writes a trained network as a file for other programs, compared with the network itself."""
+    written = export_network(open_run(run, catalog=Catalog(catalog), alone=True), path=out)
+    sizes = "of any size" if written.is_dynamic else "of the configured size"
+    print(f"wrote {out}: windows {sizes}, as the network computes it within {written.difference:.1g}")
 
 
 def main() -> None:
