@@ -67,7 +67,7 @@ def test_a_network_computes_the_same_elsewhere(call, stores, run, tmp_path, capf
     for shape in [(1, 1, 8, 12), (5, 1, 60, 44)]:
         samples = torch.randn(shape)
         expected = model_of(folder, stores)(samples).detach().numpy()
-        np.testing.assert_allclose(ran(path, samples), expected, atol=1e-5 * np.abs(expected).max())
+        np.testing.assert_allclose(ran(path, samples), expected, atol=network_export.TOLERANCE * np.abs(expected).max())
     assert list(tmp_path.glob(".net*")) == []
 
 
