@@ -78,7 +78,8 @@ def _about(run: RunFiles) -> dict[str, str]:
     }
     if run.starts:
         last = run.starts[-1]
-        about["machine"] = f"{last['ranks']} × {last['device']}, started {len(run.starts)} times"
+        times = "once" if len(run.starts) == 1 else f"{len(run.starts)} times"
+        about["machine"] = f"{last['ranks']} × {last['device']}, started {times}"
     if rates:
         waits = statistics.median(row["wait"] for row in run.steps.values())
         memory = max(row["memory_gib"] for row in run.steps.values())
