@@ -27,6 +27,7 @@ from trainer.prediction.network_export import export_network
 from trainer.prediction.predict import WHOLE, Prediction
 from trainer.prediction.predict import predict as write
 from trainer.ranks import OneRankError, Ranks, is_first_process, ranks_from_environment, ranks_of_environment
+from trainer.report.compare import compared
 from trainer.report.page import write_report
 from trainer.run_folder import open_run
 from trainer.training.evaluate import evaluate as score
@@ -89,6 +90,14 @@ def evaluate(run: RunArgument, split: SplitOption = None, catalog: CatalogOption
 def report(run: RunArgument) -> None:
     """Writes report.html into a run's folder, as the end of a run does: for one that is at work, or was killed."""
     print(write_report(run))
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="Folders that `fit` has written.")],
+) -> None:
+    """Shows the best validation scores of some runs, such as the folds of a cross-validation, and their average."""
+    command_line.console().print(compared(runs))
 
 
 @app.command("bench-loader")

@@ -211,6 +211,14 @@ def test_each_fold_is_left_out_once(call, stores, write_recipe, tmp_path, capsys
     assert set(firsts[:, 0].tolist()) == {0, 1, 2, 3, 12, 13, 14, 15}
     assert call("predict", tmp_path / "run/fold-2", "--split", "west+east", "--id", "both") == 0
     assert stores.catalog.open(entry.name).derived["both"].boxes == (*folds["west"], *folds["east"])
+    assert call("fit", recipe, "--fold", "1") == 0
+    runs = [tmp_path / "run/fold-1", tmp_path / "run/fold-2"]
+    capsys.readouterr()
+    assert call("compare", *runs) == 0
+    *_, average = capsys.readouterr().out.splitlines()
+    scores = [scores_of(run)[-1]["mean_iou"] for run in runs]
+    assert f"{np.mean(scores):.4f} ± {np.std(scores, ddof=1):.4f}" in average
+    assert call("compare", tmp_path) == 2
     assert call("fit", recipe, "--fold", "4") == 2
     assert "config.splits.folds names west, middle, east: fold 4 needs to be one of them" in capsys.readouterr().err
 
