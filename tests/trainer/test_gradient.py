@@ -33,6 +33,7 @@ class Told(Segmentation):
         self.out_channels = 2
         self._class_weights = torch.tensor([1.0, 3.0])
         self._dice_weight, self.is_mean = dice_weight, not dice_weight
+        self._tversky = (0.3, 0.7)
 
 
 def network(*, norm="layer", dropout=0.0):

@@ -135,6 +135,8 @@ def test_a_run_whose_weights_are_shared_out(stores, salt_stack, write_recipe, tm
         for name, tensor in expected.items():
             torch.testing.assert_close(found[name], tensor, rtol=1e-9, atol=1e-12)
     assert stores.run("predict", tmp_path / "run").returncode == 0
+    longer = ("--resume", "auto", "--set", "steps=8")
+    assert stores.run("fit", alone, "--out", tmp_path / "run", *longer).returncode == 0, "one process goes on"
 
 
 @pytest.mark.slow

@@ -147,6 +147,19 @@ def test_soft_dice_is_that_of_torchmetrics_where_outputs_are_certain(seed):
     assert 1 - loss.item() == pytest.approx(theirs.item(), rel=1e-5)
 
 
+@pytest.mark.parametrize(("tversky", "metric"), [((0, 1), "recall"), ((1, 0), "precision"), ((1, 1), "jaccard_index")])
+def test_tversky_is_what_torchmetrics_has_at_its_corners_where_outputs_are_certain(tversky, metric):
+    from torchmetrics.functional import classification
+
+    output, batch = random_batch()
+    certain = 1e4 * torch.nn.functional.one_hot(output.argmax(1), 3).movedim(-1, 1).double()
+    plain, with_tversky = Segmentation(task_data()), Segmentation(task_data(), dice_weight=1.0, tversky=tversky)
+    loss = with_tversky.loss(with_tversky.sums(certain, batch=batch)) - plain.loss(plain.sums(certain, batch=batch))
+    said, true = output.argmax(1)[batch.weight > 0], batch.target.long()[batch.weight > 0]
+    theirs = getattr(classification, f"multiclass_{metric}")(said, true, num_classes=3, average="macro")
+    assert 1 - loss.item() == pytest.approx(theirs.item(), rel=1e-5)
+
+
 def test_an_absent_class_is_nan_and_does_not_enter_the_mean():
     metrics = Segmentation(task_data()).metrics(np.array([4, 0, 0, 2, 2, 0, 0, 0, 0]))
     assert np.isnan(metrics["iou/mud"])

@@ -30,6 +30,7 @@ class Segmentation:
         *,
         class_weights: ClassWeights | Literal["balanced"] | None = None,
         dice_weight: Annotated[float, Field(ge=0)] = 0.0,
+        tversky: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = (0.5, 0.5),
     ) -> None:
         """Makes the task.
 
@@ -38,6 +39,8 @@ class Segmentation:
             class_weights: Weight of each class in the cross-entropy, in the order of ``flag_values``; ``balanced`` is
                 N / (K n) for a class with n of the N samples of all K classes in the training split (by the manifest).
             dice_weight: Weight of soft Dice beside the cross-entropy.
+            tversky: What samples that are wrongly said to be of a class, and those of it that are missed, count in Dice:
+                alpha and beta of Tversky's index (Salehi et al., 2017). Thin or rare classes want more of the second.
 
         Raises:
             InputError: If there is no class label, or the weights do not match its classes.
@@ -57,6 +60,7 @@ class Segmentation:
             )
         self._class_weights = torch.tensor(class_weights or (1.0,) * self.out_channels)
         self._dice_weight, self.is_mean = dice_weight, not dice_weight
+        self._tversky = tversky
         self._class_of_value = np.full(256, self.out_channels + 1, dtype=np.uint8)  # any other value: none that may be
         self._class_of_value[self._ignore_value] = self.out_channels
         self._class_of_value[self._class_values] = np.arange(self.out_channels)
@@ -91,7 +95,8 @@ class Segmentation:
             return loss
         overlap, predicted, true = sums[2:].reshape(3, self.out_channels)
         occurs = (true > 0).to(sums)
-        dice = 2 * overlap / _or_one(predicted + true)
+        wrong, missed = self._tversky
+        dice = overlap / _or_one(overlap + wrong * (predicted - overlap) + missed * (true - overlap))
         mean_dice: Tensor = (occurs * dice).sum() / occurs.sum().clamp(min=1)
         return loss + self._dice_weight * (1 - mean_dice)
 
