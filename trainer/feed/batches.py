@@ -1,7 +1,6 @@
 """Everything that batches follow from, chosen and judged together: windows, groups, order and how they are read."""
 
 import logging
-import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -11,7 +10,7 @@ from trainer.feed.faulty_windows import FaultPolicy
 from trainer.feed.feed import Feed, Maker, look_ahead_batches
 from trainer.feed.sources import Sources
 from trainer.plan.grouping import ChunkedPlan, Grouping, GroupShape, choose_grouping
-from trainer.plan.order import Order, check_share
+from trainer.plan.order import Order, check_share, largest_share
 from trainer.ranks import Ranks
 
 log = logging.getLogger(__name__)
@@ -104,7 +103,7 @@ def arrange(
             "config.feed.resident_nbytes of %d would mix them.",
             grouping.well_mixed_nbytes,
         )
-    share = math.ceil(batch_size / ranks.world_size)
+    share = largest_share(batch_size, world_size=ranks.world_size)
     look_ahead = look_ahead_batches(feed, batch_nbytes=share * maker.window_nbytes)
     return Batches(
         sources,

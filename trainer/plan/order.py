@@ -127,6 +127,11 @@ def slots_of_rank(batch_size: int, *, rank: int, world_size: int) -> range:
     return range(rank, batch_size, world_size)
 
 
+def largest_share(batch_size: int, *, world_size: int) -> int:
+    """Slots of the rank that serves most."""
+    return len(slots_of_rank(batch_size, rank=0, world_size=world_size))
+
+
 def check_share(batch_size: int, *, world_size: int) -> None:
     """Refuses more ranks than there are windows in a batch.
 

@@ -39,8 +39,8 @@ class Segmentation:
             class_weights: Weight of each class in the cross-entropy, in the order of ``flag_values``; ``balanced`` is
                 N / (K n) for a class with n of the N samples of all K classes in the training split (by the manifest).
             dice_weight: Weight of soft Dice beside the cross-entropy.
-            tversky: What samples that are wrongly said to be of a class, and those of it that are missed, count in Dice:
-                alpha and beta of Tversky's index (Salehi et al., 2017). Thin or rare classes want more of the second.
+            tversky: What samples that are wrongly said to be of a class, and those of it that are missed, count in
+                Dice: alpha and beta of Tversky's index (Salehi et al., 2017). Rare classes want more of the second.
 
         Raises:
             InputError: If there is no class label, or the weights do not match its classes.

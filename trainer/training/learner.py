@@ -16,6 +16,7 @@ from trainer.config import Config
 from trainer.feed.batches import Batches
 from trainer.feed.faulty_windows import FaultPolicy
 from trainer.models.arithmetic import arithmetic
+from trainer.plan.order import largest_share
 from trainer.randomness import Purpose, stream
 from trainer.ranks import Ranks
 from trainer.tasks.task import Batch, Task
@@ -80,7 +81,7 @@ class Learner:
     @property
     def parts(self) -> int:
         """Micro-batches of a rank's share of a batch."""
-        share = math.ceil(self._config.batch_size / self._ranks.world_size)
+        share = largest_share(self._config.batch_size, world_size=self._ranks.world_size)
         return math.ceil(share / (self._config.compute.micro_batch or share))
 
     def step(self, batch: Batch, *, number: int, rate: float) -> StepOutcome:

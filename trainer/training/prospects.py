@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from trainer.models.size import NetworkSize
+from trainer.plan.order import largest_share
 from trainer.ranks import Ranks, local_world_size
 from trainer.training.beginning import Run
 
@@ -26,7 +27,8 @@ def prospects(run: Run) -> Iterator[str]:
     if size is None:
         yield f"network: what it takes is not known, since it does not run on a small input on the CPU{seen}"
         return
-    at_once = math.ceil(math.ceil(config.batch_size / run.ranks.world_size) / run.learner.parts)
+    share = largest_share(config.batch_size, world_size=run.ranks.world_size)
+    at_once = math.ceil(share / run.learner.parts)
     shared_by = run.ranks.world_size if config.compute.shard_weights else 1
     averaged = config.optimiser.average_decay is not None
     needed, there = size.training_nbytes(at_once, averaged=averaged, ranks=shared_by), memory_nbytes(run.ranks)

@@ -30,6 +30,7 @@ from trainer.feed.examples import on_device
 from trainer.feed.faulty_windows import FaultPolicy
 from trainer.models.arithmetic import MIXED
 from trainer.models.size import measure
+from trainer.plan.order import largest_share
 from trainer.ranks import Ranks, ranks_from_environment
 from trainer.training.learner import Learner
 from trainer.training.placing import recompute
@@ -105,7 +106,7 @@ def tune(config: Config, *, catalog: Path | None, devices: int, steps: int, cons
         InputError: If the run could not begin.
         WorkError: If no way of computing works.
     """
-    share = math.ceil(config.batch_size / devices)
+    share = largest_share(config.batch_size, world_size=devices)
     config = config.model_copy(update={"batch_size": share, "steps": WARM_UP + steps, "epochs": None})
     experiment, ranks = prepare(config, catalog=Catalog(catalog)), ranks_from_environment()
     if ranks.world_size > 1:
