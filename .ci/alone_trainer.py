@@ -1,6 +1,6 @@
-"""The trainer, installed alone, learns from a dataset made by the book (SPEC.md) with plain Zarr, and predicts.
+"""The trainer, installed alone, learns from a dataset made by the book (SPEC.md) with plain Zarr, predicts and exports.
 
-There is no Dask, no xarray and no segyio: whatever keeps to the contract can be trained on.
+There is no Dask, no xarray, no segyio and no ONNX: whatever keeps to the contract can be trained on.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ import zarr
 
 from data_catalog import Catalog, Entry, layout
 
-for absent in ("dask", "distributed", "xarray", "segyio", "numba", "scipy"):
+for absent in ("dask", "distributed", "xarray", "segyio", "numba", "scipy", "onnx"):
     assert importlib.util.find_spec(absent) is None, f"{absent} is installed: the trainer is not alone"
 
 DIMS, SHAPE, CHUNK = ("inline", "crossline", "time"), (24, 32, 64), (8, 32, 64)
@@ -94,5 +94,6 @@ out: run
 torchrun = ("torch.distributed.run", "--nproc-per-node", "2", "-m", "trainer")
 run(*torchrun, "fit", "config.yaml", "--catalog", "catalog")
 run(*torchrun, "predict", "run", "--id", "first", "--catalog", "catalog")
+run("trainer", "export", "run", "--out", "network.pt2", "--catalog", "catalog")
 run("data_catalog", "check", "alone", "--catalog", "catalog")
-print("trainer alone: learned and predicted, without Dask, xarray and segyio")
+print("trainer alone: learned, predicted and exported, without Dask, xarray and segyio")
