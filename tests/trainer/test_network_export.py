@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 
 import numpy as np
 import onnx
@@ -79,14 +80,11 @@ def test_a_file_says_how_it_is_used(call, run, stores, tmp_path):
     torch.export.load(tmp_path / "net.pt2", extra_files=found)
     about = json.loads(found[METADATA])
     normalisation = open_run(folder, catalog=stores.catalog).main.normalisation
-    assert about["normalisation"] == {
-        "mean": normalisation.mean,
-        "standard_deviation": normalisation.standard_deviation,
-    }
+    assert about["normalisation"] == {"salt": asdict(normalisation)}
     assert about["input"] == ["window", "channel", "crossline", "time"]
     assert about["window"] == {"crossline": 16, "time": 16}
     assert (about["size_multiple"], about["receptive_field"], about["checkpoint_step"]) == (4, 23, 2)
-    assert (about["flag_values"], about["flag_meanings"]) == ([0, 1], ["rock", "salt"])
+    assert about["label"] == {"flag_values": [0, 1], "flag_meanings": ["rock", "salt"], "ignore_value": 255}
     properties = {each.key: each.value for each in onnx.load(tmp_path / "net.onnx").metadata_props}
     assert json.loads(properties[METADATA]) == about
 
@@ -100,6 +98,7 @@ def test_a_file_says_how_it_is_used(call, run, stores, tmp_path):
         {"compute": {"precision": "float64"}},
         {"window": {"inline": 2, "crossline": 16, "time": 16}, "model": {"name": "unet", "levels": 2}},
         {"task": {"name": "reconstruction"}, "dataset": {"name": "salt"}},
+        {"model": {"name": "unet", "levels": 2, "zero_head": True}, "optimiser": {"learning_rate": 1e-30}},
     ],
     ids=lambda changes: json.dumps(changes)[:40],
 )

@@ -5,12 +5,15 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
 from data_catalog import InputError
 from trainer.json_lines import read_lines
 from trainer.report.page import write_report
+from trainer.training.run_log import side_by_side
 
 
 @pytest.fixture
@@ -82,3 +85,12 @@ def test_a_report_that_fails_ends_no_run(call, salt_stack, write_recipe, monkeyp
     monkeypatch.setattr("trainer.report.page._about", fail)
     assert call("fit", write_recipe(steps=2)) == 0
     assert "no report was made: ValueError: no ink" in caplog.text
+
+
+def test_classes_have_one_shade_in_all_views():
+    label, prediction = torch.zeros(4, 3, dtype=torch.uint8), torch.full((4, 3), 2)
+    label[0] = 1
+    shown = side_by_side({"input": torch.linspace(5, 6, 12).reshape(4, 3), "label": label, "prediction": prediction})
+    assert shown.shape == (3, 12)
+    np.testing.assert_allclose(shown[0], [*np.linspace(0, 9 / 11, 4), 0.5, 0, 0, 0, 1, 1, 1, 1], atol=1e-6)
+    assert not side_by_side({"label": torch.zeros(2, 2, dtype=torch.int64)}).any()

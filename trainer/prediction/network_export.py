@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def export_network(experiment: Experiment, *, path: Path) -> Export:
         weight.data = weight.data.contiguous()  # files know one order of dimensions
     with torch.no_grad(), _quiet():
         program, tried = _traced(experiment, model)
-        is_dynamic = len(tried) > 1
+        is_dynamic = len({samples.shape[2:] for samples in tried}) > 1
         metadata = json.dumps(_about(experiment, is_dynamic=is_dynamic))
         try:
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
@@ -85,6 +85,8 @@ def export_network(experiment: Experiment, *, path: Path) -> Export:
                         f"{path} was not written: it computes something else than the network, by {difference:.2g} of "
                         f"the largest value, where {TOLERANCE:.0e} is rounding."
                     )
+                if len(list(written.parent.iterdir())) > 1:
+                    raise WorkError(f"the weights take more than one {ONNX} file can hold: write a {PYTORCH} file.")
                 written.replace(path)
         except OSError as error:
             raise InputError(f"{path} cannot be written ({error.strerror or error}): choose another --out.") from None
@@ -93,15 +95,16 @@ def export_network(experiment: Experiment, *, path: Path) -> Export:
 
 def _traced(experiment: Experiment, model: nn.Module) -> tuple[ExportedProgram, list[Tensor]]:
     """The network as a program, and inputs to try that on: of one size where it takes no other."""
-    multiple, window = size_multiple(model), list(experiment.config.window.values())
+    multiple, window = size_multiple(model), list(_window(experiment).values())
     small = [max(2 * multiple, extent) for extent in trial_extents(window, model=model)]
-    tried = [_noise(experiment, 2, small), _noise(experiment, 3, [*small[:-1], 2 * small[-1]])]
+    larger = [*small[:-1], 2 * small[-1]]
+    tried = [_noise(experiment, 2, small), _noise(experiment, 3, larger), _noise(experiment, 1, larger)]
     sizes = {axis + 2: multiple * Dim(f"x{axis + 1}", min=2) for axis in range(len(window))}
     try:
         return torch.export.export(model, (tried[0],), dynamic_shapes=({0: Dim("window", min=1), **sizes},)), tried
     except Exception as error:  # of many kinds: whatever in a network depends on sizes
         log.info("the network takes no windows of other sizes: %s", error)
-    tried = [_noise(experiment, 2, window)]
+    tried = [_noise(experiment, 2, window), _noise(experiment, 1, window)]
     try:
         return torch.export.export(model, (tried[0],), dynamic_shapes=({0: Dim("window", min=1)},)), tried
     except Exception as error:
@@ -140,27 +143,32 @@ def _noise(experiment: Experiment, windows: int, extents: list[int]) -> Tensor:
 
 
 def _difference(found: Samples, expected: Samples) -> float:
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
+    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), np.finfo(np.float32).tiny))
 
 
 def _about(experiment: Experiment, *, is_dynamic: bool) -> dict[str, Any]:
     """What another program has to know."""
-    config, task, label = experiment.config, experiment.task, experiment.main.label
-    variable = None if label is None else label.variable
-    dims = [experiment.main.stored.variable.dims[axis] for axis in experiment.network_axes]
+    state, task = experiment.state, experiment.task
+    assert state is not None, "a run is opened at a checkpoint"
+    label = state.label or {}
     return {
-        "input": ["window", "channel", *dims],
+        "input": ["window", "channel", *_window(experiment)],
         "channels": [task.in_channels, task.out_channels],
-        "window": {dim: config.window[dim] for dim in dims},
+        "window": _window(experiment),
         "size_multiple": size_multiple(experiment.model) if is_dynamic else None,
         "receptive_field": getattr(experiment.model, "receptive_field", None),
-        "normalisation": asdict(experiment.main.normalisation),
-        "task": config.task.model_dump(mode="json"),
-        "flag_values": None if variable is None else variable.flag_values,
-        "flag_meanings": None if variable is None else variable.flag_meanings,
-        "checkpoint_step": None if experiment.state is None else experiment.state.step,
+        "normalisation": state.normalisations,
+        "task": experiment.config.task.model_dump(mode="json"),
+        "label": {name: label.get(name) for name in ("flag_values", "flag_meanings", "ignore_value")},
+        "checkpoint_step": state.step,
         "torch": torch.__version__,
     }
+
+
+def _window(experiment: Experiment) -> dict[str, int]:
+    """Its extents by dimension, in the order in which the network sees them."""
+    dims = (experiment.main.stored.variable.dims[axis] for axis in experiment.network_axes)
+    return {dim: experiment.config.window[dim] for dim in dims}
 
 
 @contextmanager

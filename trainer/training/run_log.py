@@ -113,8 +113,10 @@ def described(metrics: dict[str, float]) -> str:
 
 
 def side_by_side(views: dict[str, Tensor]) -> Picture:
-    """Grey views next to each other, samples down; of a volume its middle section."""
-    return np.concatenate([_grey(view) for view in views.values()], axis=1)
+    """Grey views next to each other, samples down; of a volume its middle section. Classes have one scale for all."""
+    classes = [int(view.max()) for view in views.values() if not view.is_floating_point()]
+    most = max(1, *classes) if classes else 1
+    return np.concatenate([_grey(view, most_class=most) for view in views.values()], axis=1)
 
 
 def _cut_back(metrics: Path, *, step: int) -> None:
@@ -124,10 +126,12 @@ def _cut_back(metrics: Path, *, step: int) -> None:
         write_atomically(metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
 
-def _grey(view: Tensor) -> Picture:
+def _grey(view: Tensor, *, most_class: int) -> Picture:
     while view.dim() > 2:
         view = view[len(view) // 2]
     grey = view.float().cpu().numpy().T
+    if not view.is_floating_point():
+        return grey / np.float32(most_class)
     low, high = grey.min(), grey.max()
     return (grey - low) / (high - low) if high > low else np.zeros_like(grey)
 
