@@ -131,7 +131,7 @@ def _grey(view: Tensor, *, most_class: int) -> Picture:
         view = view[len(view) // 2]
     grey = view.float().cpu().numpy().T
     if not view.is_floating_point():
-        return grey / np.float32(most_class)
+        return np.asarray(grey / most_class, dtype=np.float32)
     low, high = grey.min(), grey.max()
     return (grey - low) / (high - low) if high > low else np.zeros_like(grey)
 
