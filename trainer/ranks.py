@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch._C._distributed_c10d import PrefixStore, Store
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 from torch.distributed.rendezvous import rendezvous
 
 from data_catalog import InputError
@@ -25,7 +26,12 @@ JOIN_TIMEOUT = timedelta(minutes=5)
 """How long ranks wait for each other at the start: imports from a busy file system take minutes."""
 
 
-EXCHANGE_TIMEOUT = timedelta(days=7)
+CONNECT_TIMEOUT = timedelta(seconds=5)
+"""How long the first rank is tried where it was met before."""
+
+MEETING_PLACE = "tracemill/meeting-place"
+
+EXCHANGE_TIMEOUT = timedelta(days=1)
 """How long an exchange may wait for a rank: `fit` watches for late ones itself, and shares of a prediction differ."""
 
 
@@ -187,6 +193,8 @@ def _join(ranks: Ranks) -> Store:
     where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
         store, *_ = next(rendezvous("env://", ranks.rank, ranks.world_size, timeout=JOIN_TIMEOUT))
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            store = _store_of_this_attempt(ranks, store)
         backend = "nccl" if ranks.device.type == "cuda" else "gloo"
         dist.init_process_group(
             backend, store=store, rank=ranks.rank, world_size=ranks.world_size, timeout=EXCHANGE_TIMEOUT
@@ -198,6 +206,31 @@ def _join(ranks: Ranks) -> Store:
             f"within {JOIN_TIMEOUT.total_seconds():.0f} s: see whether all were started, and whether that machine can "
             "be reached."
         ) from error
+
+
+def _store_of_this_attempt(ranks: Ranks, launchers: Store) -> Store:
+    """A store that the first rank keeps. torchrun's own outlives restarts, with the addresses of ranks that are gone.
+
+    Args:
+        ranks: The processes of the run.
+        launchers: torchrun's; in it lies where the first rank is met, or was in an earlier attempt.
+    """
+    host, deadline_s = os.environ["MASTER_ADDR"], time.monotonic() + JOIN_TIMEOUT.total_seconds()
+    if ranks.is_first:
+        store = TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=JOIN_TIMEOUT)
+        launchers.set(MEETING_PLACE, str(store.port))
+        return store
+    while True:
+        port = int(launchers.get(MEETING_PLACE))
+        try:
+            store = TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=CONNECT_TIMEOUT)
+        except dist.DistError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.2)
+        else:
+            store.set_timeout(JOIN_TIMEOUT)
+            return store
 
 
 def _device(local_rank: int) -> torch.device:
