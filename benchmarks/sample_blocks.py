@@ -9,6 +9,7 @@ import segyio
 from numpy.typing import NDArray
 from surveys import samples_of
 
+from pipeline.segy.fields import IBM
 from pipeline.segy.samples import decode, encode
 from pipeline.synthetic.rehearsal import RehearsalSurvey
 
@@ -34,7 +35,7 @@ def synthetic_block(shape: tuple[int, ...]) -> Block:
     block = np.empty(shape, np.float32)
     for inline, section in enumerate(block):
         numbers = inline * crosslines + np.arange(crosslines)
-        section[...] = decode(encode(samples_of(survey, numbers), is_ibm=True), is_ibm=True)
+        section[...] = decode(encode(samples_of(survey, numbers), IBM), IBM)
     return block
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from pipeline.segy.fields import FILE_HEADER_NBYTES, TRACE_HEADER_NBYTES
+from pipeline.segy.fields import FILE_HEADER_NBYTES, IBM, TRACE_HEADER_NBYTES
 from pipeline.segy.samples import encode
 from pipeline.synthetic.rehearsal import ComputedSegy, RehearsalSurvey
 
@@ -78,7 +78,7 @@ def write_survey(survey: RehearsalSurvey, folder: Path) -> Path:
             traces = np.empty((numbers.size, survey.trace_nbytes), np.uint8)
             segy.fill(traces.reshape(-1), start=FILE_HEADER_NBYTES + first * survey.trace_nbytes)
             words = traces[:, TRACE_HEADER_NBYTES:].view(">u4")
-            words[...] = encode(samples_of(survey, numbers), is_ibm=True)
+            words[...] = encode(samples_of(survey, numbers), IBM)
             file.write(traces.data)
         file.flush()
         os.fsync(file.fileno())

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from data_catalog import layout
 
-SPEC_VERSION: Literal["1.1"] = "1.1"
+SPEC_VERSION: Literal["1.2"] = "1.2"
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """Names are file names too: no separators, no leading dot, nothing that a path could abuse."""
@@ -153,7 +153,7 @@ class Entry(Model):
         derived: Groups made from it later, by id.
     """
 
-    spec_version: Literal["1.0", "1.1"] = SPEC_VERSION
+    spec_version: Literal["1.0", "1.1", "1.2"] = SPEC_VERSION
     name: Name
     revision: Annotated[int, Field(ge=1)] = 1
     kind: Kind

@@ -140,7 +140,10 @@ def _described(
             output_nbytes(chunks) // (SAMPLE_NBYTES if volume.label else 1) for volume in design.volumes
         ),
         "task_nbytes": task_nbytes(
-            chunks, trace_nbytes=surveys[recipe.variable].trace_nbytes, is_streamed=is_streamed(recipe.out)
+            chunks,
+            trace_nbytes=surveys[recipe.variable].trace_nbytes,
+            header_nbytes=surveys[recipe.variable].files[0].trace_header_nbytes,
+            is_streamed=is_streamed(recipe.out),
         ),
         "worker_memory_nbytes": memory.nbytes,
         "threads": threads,
@@ -177,10 +180,10 @@ def _sample(survey: Survey, chunk_shape: tuple[int, ...], codec: Codec) -> tuple
     """Seconds for a byte of samples, decoding and encoding on one thread, and the share that compressing leaves."""
     count = min(survey.trace_count, max(1, SAMPLED_NBYTES // survey.trace_nbytes))
     first = (survey.trace_count - count) // 2
-    words = np.empty((count, survey.trace_nbytes // SAMPLE_NBYTES), np.uint32)
-    survey.read(np.arange(first, first + count), words)
+    content = np.empty((count, survey.trace_nbytes), np.uint8)
+    survey.read(np.arange(first, first + count), content)
     file = survey.files[0]
-    traces = StoredTraces(words, file.trace_header_nbytes, file.byte_order, file.sample_format.is_ibm)
+    traces = StoredTraces(content, file.trace_header_nbytes, file.byte_order, file.format_code)
     width = chunk_shape[-1]
     out = np.empty(-(-file.sample_count // width) * width * count, np.float32)
     begun = time.perf_counter()

@@ -15,8 +15,8 @@ from data_catalog import Catalog, Entry, InputError, Role, Source, WorkError, la
 from data_catalog.storage import same_place
 from data_catalog.zarr_metadata import read_array_metadata
 from pipeline.plan.chunking import ChunkPlan
-from pipeline.segy.fields import SAMPLE_FORMATS
-from pipeline.segy.samples import encode
+from pipeline.segy.fields import IEEE
+from pipeline.segy.samples import encode, to_bytes
 from pipeline.storage.codec import checksum
 from pipeline.store.stored_shard import DamagedObject, fetch_shard
 from pipeline.work.progress import progress_bar
@@ -184,7 +184,6 @@ class _SegyWriter:
     def __init__(self, arrays: _Arrays, source: Source, *, plan: ChunkPlan) -> None:
         self.arrays = arrays
         self.source = source
-        self.format = SAMPLE_FORMATS[source.sample_format]
         self.plan = plan
 
     def write_shard(self, file: int, shard: tuple[int, ...], *, header_nbytes: int) -> tuple[int, int]:
@@ -206,12 +205,13 @@ class _SegyWriter:
     def _sample_bytes(self, shard: tuple[int, ...], cells: tuple[NDArray[np.intp], ...]) -> NDArray[np.uint8]:
         samples = np.ascontiguousarray(self.arrays.read_samples(shard, self.plan)[cells], np.float32)
         residue = self.arrays.residue
-        if self.format.is_ibm and residue is None:
+        code = self.source.sample_format
+        if code != IEEE and residue is None:
             np.nan_to_num(samples, copy=False, nan=0.0)
-        words = encode(samples, is_ibm=self.format.is_ibm)
+        words = encode(samples, code)
         if residue is not None:
             words = words ^ np.asarray(residue[self.plan.trace_slices(shard)])[cells]
-        return words.astype(">u4" if self.source.byte_order == "big" else "<u4").view(np.uint8)
+        return to_bytes(words, code, self.source.byte_order)
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from data_catalog.conformance import problems_of
 from data_catalog.model_file import read_mapping, validated
 from data_catalog.schema import Model, Name, Url
 from data_catalog.storage import same_place
-from pipeline.segy.fields import TRACE_HEADER_NBYTES, WORD_NBYTES
+from pipeline.segy.fields import TRACE_HEADER_NBYTES
 from pipeline.storage.codec import CodecName
 from pipeline.storage.rounding import FLOAT32_BITS
 
-BytePosition = Annotated[int, Field(ge=1, le=TRACE_HEADER_NBYTES - WORD_NBYTES + 1)]
+BytePosition = Annotated[int, Field(ge=1, le=TRACE_HEADER_NBYTES - 4 + 1)]
 
 
 RESERVED_NAMES = {

@@ -18,6 +18,7 @@ from data_catalog import InputError
 from data_catalog.schema import Model
 from data_catalog.storage import open_storage
 from pipeline.plan.chunking import SAMPLE_NBYTES, ChunkPlan, plan_chunks
+from pipeline.segy.fields import TRACE_HEADER_NBYTES
 from pipeline.survey.axis import Axis
 from pipeline.survey.order import AsInFile, LineByLine
 from pipeline.survey.read_pattern import ReadPattern, read_pattern
@@ -157,18 +158,20 @@ def sort_range_nbytes(shard_count: int, source_nbytes: int) -> int:
     return max(SORT_RANGE_NBYTES, min(SORT_PIECE_NBYTES * shard_count, shard_nbytes))
 
 
-def task_nbytes(chunks: ChunkPlan, *, trace_nbytes: int, is_streamed: bool = True) -> int:
+def task_nbytes(
+    chunks: ChunkPlan, *, trace_nbytes: int, header_nbytes: int = TRACE_HEADER_NBYTES, is_streamed: bool = True
+) -> int:
     """Memory of one task: traces as read, headers also apart, one column of chunks, what is encoded at its worst.
 
     Args:
         chunks: Chunks and shards.
         trace_nbytes: Bytes of a trace with its header.
+        header_nbytes: Of them those of the header.
         is_streamed: Whether each chunk is written when it is encoded, as on a disk; else the shard is in one request.
     """
     trace_count = prod(chunks.trace_shard_shape)
     column = prod(chunks.chunk_shape[:-1]) * chunks.shard_shape[-1] * SAMPLE_NBYTES
     encoded = SAMPLE_NBYTES * (prod(chunks.chunk_shape) if is_streamed else HELD_SHARDS * prod(chunks.shard_shape))
-    header_nbytes = trace_nbytes - chunks.shape[-1] * SAMPLE_NBYTES
     return trace_count * (trace_nbytes + 3 * header_nbytes + PLACES_NBYTES) + column + encoded
 
 
@@ -176,6 +179,7 @@ def plan_chunks_for(
     shape: tuple[int, ...],
     *,
     trace_nbytes: int,
+    header_nbytes: int = TRACE_HEADER_NBYTES,
     memory: WorkerMemory,
     chunk_nbytes: int | None = None,
     shard_nbytes: int | None = None,
@@ -186,6 +190,7 @@ def plan_chunks_for(
     Args:
         shape: Trace dimensions, then samples.
         trace_nbytes: Bytes of a trace with its header.
+        header_nbytes: Of them those of the header.
         memory: Of the smallest worker.
         chunk_nbytes: About what a chunk should hold; None chooses.
         shard_nbytes: About what a shard should hold; None chooses.
@@ -196,7 +201,7 @@ def plan_chunks_for(
     """
     chunks = plan_chunks(shape, chunk_nbytes=chunk_nbytes, shard_nbytes=shard_nbytes)
     while True:
-        of_task = task_nbytes(chunks, trace_nbytes=trace_nbytes, is_streamed=is_streamed)
+        of_task = task_nbytes(chunks, trace_nbytes=trace_nbytes, header_nbytes=header_nbytes, is_streamed=is_streamed)
         needed = WORKER_NBYTES + memory.threads * of_task
         if needed <= memory.nbytes:
             return chunks

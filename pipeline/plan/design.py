@@ -7,6 +7,7 @@ from data_catalog.schema import Model, Name
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.plan.costs import plan_chunks_for
 from pipeline.recipe import ConvertRecipe, Label
+from pipeline.segy.fields import IBM
 from pipeline.storage.codec import CodecName
 from pipeline.storage.new_objects import is_streamed
 from pipeline.storage.rounding import FLOAT32_BITS
@@ -26,12 +27,14 @@ class VolumeDesign(Model):
         name: Of the variable.
         order: Where its traces lie in its files.
         label: What its samples mean, where they are classes.
+        sample_format: Code of the format of its files.
         is_main: Whether the grid, the coordinates and ``live`` are its own.
     """
 
     name: Name
     order: Order
     label: Label | None = None
+    sample_format: int = IBM
     is_main: bool = False
 
     @property
@@ -121,6 +124,7 @@ def design_store(
             name=name,
             order=_order(name, recipe, surveys, geometry, headers[name]),
             label=recipe.labels.get(name),
+            sample_format=surveys[name].files[0].format_code,
             is_main=name == recipe.variable,
         )
         for name in surveys
@@ -205,6 +209,7 @@ def _chunks(
     return plan_chunks_for(
         shape,
         trace_nbytes=survey.trace_nbytes,
+        header_nbytes=survey.files[0].trace_header_nbytes,
         memory=memory,
         chunk_nbytes=recipe.chunk_nbytes,
         shard_nbytes=recipe.shard_nbytes,

@@ -16,7 +16,8 @@ from pipeline.segy.fields import (
     BINARY_FIELDS,
     END_OF_TEXT_STANZA,
     FILE_HEADER_NBYTES,
-    FORMAT_NAMES,
+    FIXED_POINT,
+    IEEE,
     SAMPLE_FORMATS,
     TEXT_HEADER_NBYTES,
     TRACE_FIELDS,
@@ -27,6 +28,9 @@ from pipeline.segy.fields import (
 from pipeline.segy.read import read_bytes
 
 MAX_EXTENDED_TEXT_HEADERS = 1024
+
+PROBED_TRACES = 16
+"""Spread over a file, where samples have to tell what its headers do not."""
 
 SEGYIO_INTERVAL_US = 4000
 """Taken where no header states a sample interval, as segyio does."""
@@ -107,6 +111,13 @@ def open_segy(url: str, nbytes: int) -> SegyFile:
         raise _not_whole_traces(url, nbytes, layouts[0])
     first_header = _first_trace_header(url, layout.header_nbytes)
     interval_us, oddities = _sample_interval_us(words, first_header, byte_order)
+    format_code = words["sample_format"]
+    if format_code == FIXED_POINT and _has_first_bytes(url, layout, byte_order):
+        format_code = IEEE
+        oddities.append(
+            "format 4 (fixed point with gain) is stated, and samples have bits in the byte that it leaves empty: they "
+            "are read as 4-byte IEEE floats"
+        )
     if layout != layouts[0]:
         oddities.append(
             f"the binary header does not fit the file's size; traces of {layout.sample_count} samples "
@@ -117,7 +128,7 @@ def open_segy(url: str, nbytes: int) -> SegyFile:
         nbytes=nbytes,
         byte_order=byte_order,
         revision_major=words["revision_major"],
-        format_code=words["sample_format"],
+        format_code=format_code,
         sample_count=layout.sample_count,
         sample_interval_us=interval_us,
         header_nbytes=layout.header_nbytes,
@@ -140,11 +151,6 @@ def _binary_header(url: str, file_header: NDArray[np.uint8]) -> tuple[Literal["b
         code = found[byte_order] = words["sample_format"]
         if code in SAMPLE_FORMATS:
             return byte_order, words
-        if code in FORMAT_NAMES:
-            raise InputError(
-                f"{url} holds samples of format {code} ({FORMAT_NAMES[code]}), which is not read yet; "
-                f"formats {' and '.join(f'{known} ({SAMPLE_FORMATS[known].name})' for known in SAMPLE_FORMATS)} are."
-            )
     raise InputError(
         f"{url} is not SEG-Y: bytes 3225-3226 should hold a sample format code from 1 to 16, and hold "
         f"{found['big']} (big endian) or {found['little']} (little endian)."
@@ -158,6 +164,7 @@ def _possible_layouts(url: str, nbytes: int, words: dict[str, int], byte_order: 
     files with other things in those bytes.
     """
     layouts = []
+    sample_nbytes = SAMPLE_FORMATS[words["sample_format"]].nbytes
     text_header_counts = _distinct(_extended_text_header_count(url, nbytes, words), 0)
     for count, trace_header_nbytes in product(
         text_header_counts, _distinct(_trace_header_nbytes(words), TRACE_HEADER_NBYTES)
@@ -165,7 +172,7 @@ def _possible_layouts(url: str, nbytes: int, words: dict[str, int], byte_order: 
         header_nbytes = FILE_HEADER_NBYTES + count * TEXT_HEADER_NBYTES
         if header_nbytes + trace_header_nbytes <= nbytes:
             for sample_count in _sample_counts(url, header_nbytes, words, byte_order):
-                trace_count, rest = divmod(nbytes - header_nbytes, trace_header_nbytes + sample_count * 4)
+                trace_count, rest = divmod(nbytes - header_nbytes, trace_header_nbytes + sample_count * sample_nbytes)
                 layouts.append(_Layout(header_nbytes, trace_header_nbytes, sample_count, trace_count, rest))
     if not layouts:
         raise InputError(f"{url} states no sample count: neither bytes 3221-3222 nor 115-116 of the first trace do.")
@@ -208,6 +215,17 @@ def _first_trace_header(url: str, header_nbytes: int) -> NDArray[np.uint8]:
     if header.size < TRACE_HEADER_NBYTES:
         raise InputError(f"{url} ends before its first trace, which its headers place at byte {header_nbytes + 1}.")
     return header[None]
+
+
+def _has_first_bytes(url: str, layout: _Layout, byte_order: str) -> bool:
+    """Whether the first bytes of 4-byte samples hold anything, in traces here and there."""
+    first = 0 if byte_order == "big" else 3
+    trace_nbytes = layout.trace_header_nbytes + layout.sample_count * 4
+    for trace in np.unique(np.linspace(0, layout.trace_count - 1, PROBED_TRACES).astype(int)).tolist():
+        start = layout.header_nbytes + trace * trace_nbytes + layout.trace_header_nbytes
+        if any(read_bytes(url, start, layout.sample_count * 4)[first::4]):
+            return True
+    return False
 
 
 def _sample_interval_us(

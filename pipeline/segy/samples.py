@@ -1,19 +1,28 @@
-"""Sample words to float32 and back, without holding the GIL.
+"""Sample words of every format to float32 and back, without holding the GIL.
 
 An IBM System/360 short float is a sign bit, a 7-bit power of 16 with offset 64, and a 24-bit fraction:
 ``(-1)^s * 0.f * 16^(e - 64)`` (IBM, System/360 Principles of Operation, A22-6821). float32 carries every normalised
-word whose value it can reach; the words that it cannot carry are told by ``StoredTraces.residue``.
+word whose value it can reach, and every integer of 24 bits; the words that it cannot carry are told by
+``StoredTraces.residue``. *Words* are native unsigned integers: uint64 of formats of eight bytes, uint32 of all others.
 """
 
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import float32, int32, njit, uint32
 from numpy.typing import NDArray
 
+from pipeline.segy.fields import IBM, IEEE, SAMPLE_FORMATS
+
 _POWERS_OF_16 = np.array([16.0 ** (exponent - 64) * 2.0**-24 for exponent in range(128)])
 """Value of one unit of the 24-bit fraction, by the word's exponent; exact in float64."""
+
+_POWERS_OF_2 = 2.0 ** np.arange(256)
+"""Gains of the fixed-point format."""
+
+_IS_LITTLE = sys.byteorder == "little"
 
 _PLAIN_IBM = (0x26000000, 0x60000000)
 """Words, sign aside, from the first of these to below the second have a float32 exponent that is an ordinary one."""
@@ -101,50 +110,227 @@ def _copy_words(words: NDArray[np.uint32], native: NDArray[np.uint32], swap: boo
         native[index] = _byteswapped(words[index]) if swap else words[index]
 
 
-@njit("boolean(uint32[::1], float32[::1], boolean, boolean)", nogil=True, cache=True)
-def decode_row(words: NDArray[np.uint32], samples: NDArray[np.float32], swap: bool, is_ibm: bool) -> bool:
-    """Decodes words as stored; for kernels.
+@njit("void(uint8[::1], int64, boolean, boolean, float32[::1])", nogil=True, cache=True)
+def _decode_narrow(
+    stored: NDArray[np.uint8], nbytes: int, swap: bool, is_signed: bool, samples: NDArray[np.float32]
+) -> None:
+    """Integers of one, two or three bytes, which float32 carries."""
+    if nbytes == 1:
+        for index in range(samples.size):
+            samples[index] = float32(np.int8(stored[index])) if is_signed else float32(stored[index])
+    elif nbytes == 2:
+        pairs = stored.view(np.uint16)
+        for index in range(samples.size):
+            pair = pairs[index]
+            if swap:
+                pair = np.uint16(np.uint16(pair << np.uint16(8)) | np.uint16(pair >> np.uint16(8)))
+            samples[index] = float32(np.int16(pair)) if is_signed else float32(pair)
+    else:
+        high, low = (0, 2) if swap == _IS_LITTLE else (2, 0)
+        for index in range(samples.size):
+            at = 3 * index
+            word = (
+                uint32(stored[at + high]) << uint32(24)
+                | uint32(stored[at + 1]) << uint32(16)
+                | uint32(stored[at + low]) << uint32(8)
+            )
+            samples[index] = float32(int32(word) >> int32(8)) if is_signed else float32(uint32(word >> uint32(8)))
+
+
+@njit("uint64(float64, float64, float64, uint64, uint64)", nogil=True, cache=True)
+def _integer(value: float, low: float, high: float, at_low: np.uint64, at_high: np.uint64) -> np.uint64:
+    """The nearest integer's word; beyond the bounds that of the bound, and 0 for NaN."""
+    if value != value:
+        return np.uint64(0)
+    if value <= low:
+        return at_low
+    if value >= high:
+        return at_high
+    nearest = np.rint(value)
+    if nearest < 0:
+        return np.uint64(np.int64(nearest))
+    return np.uint64(nearest)
+
+
+@njit("uint64(float32)", nogil=True, cache=True)
+def _fixed_point(sample: np.float32) -> np.uint64:
+    """The word of the least gain: a byte of 0, a power of two, and an integer of 16 bits."""
+    value, gain = np.float64(sample), 0
+    if value != value:
+        return np.uint64(0)
+    while gain < 255 and not -32768.5 < value < 32767.5:
+        value, gain = value / 2, gain + 1
+    mantissa = min(max(int(np.rint(value)), -32768), 32767)
+    return np.uint64(np.uint64(gain) << np.uint64(16) | np.uint64(mantissa & 0xFFFF))
+
+
+@njit("uint64(float32, int64)", nogil=True, cache=True)
+def _encode_other(sample: np.float32, code: int) -> np.uint64:
+    """The word of a sample in any format but IBM and 4-byte IEEE floats."""
+    value = np.float64(sample)
+    if code == 2:
+        return _integer(value, -(2.0**31), 2.0**31 - 1, np.uint64(0x80000000), np.uint64(0x7FFFFFFF)) & np.uint64(
+            0xFFFFFFFF
+        )
+    if code == 3:
+        return _integer(value, -(2.0**15), 2.0**15 - 1, np.uint64(0x8000), np.uint64(0x7FFF)) & np.uint64(0xFFFF)
+    if code == 4:
+        return _fixed_point(sample)
+    if code == 6:
+        return np.uint64(np.array([value]).view(np.uint64)[0])
+    if code == 7:
+        return _integer(value, -(2.0**23), 2.0**23 - 1, np.uint64(0x800000), np.uint64(0x7FFFFF)) & np.uint64(0xFFFFFF)
+    if code == 8:
+        return _integer(value, -(2.0**7), 2.0**7 - 1, np.uint64(0x80), np.uint64(0x7F)) & np.uint64(0xFF)
+    if code == 9:
+        return _integer(value, -(2.0**63), 2.0**63, np.uint64(0x8000000000000000), np.uint64(0x7FFFFFFFFFFFFFFF))
+    bits = 32 if code == 10 else 16 if code == 11 else 64 if code == 12 else 24 if code == 15 else 8
+    most = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - bits)
+    return _integer(value, 0.0, 2.0**bits - (0 if bits == 64 else 1), np.uint64(0), most)
+
+
+@njit(["void(float32[::1], int64, uint32[::1])", "void(float32[::1], int64, uint64[::1])"], nogil=True, cache=True)
+def _encode_others(samples: NDArray[np.float32], code: int, words: NDArray[np.uint64]) -> None:
+    for index in range(samples.size):
+        words[index] = _encode_other(samples[index], code)
+
+
+@njit("boolean(uint32[::1], float32[::1], int64)", nogil=True, cache=True)
+def _decode_fours(words: NDArray[np.uint32], samples: NDArray[np.float32], code: int) -> bool:
+    """Integers of four bytes and fixed point with gain: of which float32 does not carry all; whether it does these."""
+    lost = False
+    if code == 2:
+        for index in range(samples.size):
+            value = np.int64(int32(words[index]))
+            samples[index] = float32(value)
+            lost |= np.int64(np.float64(samples[index])) != value
+    elif code == 10:
+        for index in range(samples.size):
+            value = np.int64(words[index])
+            samples[index] = float32(value)
+            lost |= np.int64(np.float64(samples[index])) != value
+    else:
+        for index in range(samples.size):
+            word = words[index]
+            mantissa = np.int16(word & uint32(0xFFFF))
+            gain = (word >> uint32(16)) & uint32(0xFF)
+            samples[index] = float32(np.float64(mantissa) * _POWERS_OF_2[gain])
+            is_least = (mantissa >= 16384) | (mantissa < -16384)
+            lost |= (word >> uint32(24) != 0) | ((gain != 0) & ((not is_least) | (gain > 110)))
+    return not lost
+
+
+@njit("boolean(uint64[::1], float32[::1], int64)", nogil=True, cache=True)
+def _decode_eights(words: NDArray[np.uint64], samples: NDArray[np.float32], code: int) -> bool:
+    """IEEE floats and integers of eight bytes; whether float32 carries these."""
+    lost = False
+    if code == 6:
+        values = words.view(np.float64)
+        again = np.empty(samples.size, np.float64)
+        bits = again.view(np.uint64)
+        for index in range(samples.size):
+            samples[index] = float32(values[index])
+            again[index] = np.float64(samples[index])
+            lost |= bits[index] != words[index]
+    elif code == 9:
+        for index in range(samples.size):
+            value = np.int64(words[index])
+            samples[index] = float32(value)
+            again_float = np.float64(samples[index])
+            if again_float >= 2.0**63:
+                lost = True  # the largest ones are rounded to the first that is no int64
+            else:
+                lost |= np.int64(again_float) != value
+    else:
+        for index in range(samples.size):
+            samples[index] = float32(words[index])
+            lost |= _encode_other(samples[index], code) != words[index]
+    return not lost
+
+
+@njit("void(uint64[::1], uint64[::1], boolean)", nogil=True, cache=True)
+def _copy_eights(stored: NDArray[np.uint64], native: NDArray[np.uint64], swap: bool) -> None:
+    for index in range(stored.size):
+        word = stored[index]
+        if swap:
+            low, high = uint32(word & np.uint64(0xFFFFFFFF)), uint32(word >> np.uint64(32))
+            word = np.uint64(_byteswapped(low)) << np.uint64(32) | np.uint64(_byteswapped(high))
+        native[index] = word
+
+
+@njit("boolean(uint8[::1], float32[::1], boolean, int64)", nogil=True, cache=True)
+def decode_row(stored: NDArray[np.uint8], samples: NDArray[np.float32], swap: bool, code: int) -> bool:
+    """Decodes samples as stored; for kernels.
 
     Args:
-        words: uint32, in the file's byte order.
+        stored: uint8, the bytes of the samples, in the file's byte order.
         samples: float32: filled.
         swap: Whether the file's byte order is not this machine's.
-        is_ibm: How the words are to be understood.
+        code: Of the sample format.
 
     Returns:
         Whether encoding the samples certainly gives the words back.
     """
-    if not is_ibm:
-        _copy_words(words, samples.view(np.uint32), swap)
+    if code == IEEE:
+        _copy_words(stored.view(np.uint32), samples.view(np.uint32), swap)
         return True
-    if _decode_plain_ibm(words, samples, swap):
+    if code == IBM and _decode_plain_ibm(stored.view(np.uint32), samples, swap):
         return True
-    native = np.empty(words.size, np.uint32)
-    _copy_words(words, native, swap)
-    _decode_ibm(native, samples)
-    return False
+    if code == 8 or code == 16:
+        _decode_narrow(stored, 1, swap, code == 8, samples)
+        return True
+    if code == 3 or code == 11:
+        _decode_narrow(stored, 2, swap, code == 3, samples)
+        return True
+    if code == 7 or code == 15:
+        _decode_narrow(stored, 3, swap, code == 7, samples)
+        return True
+    if code == 6 or code == 9 or code == 12:
+        eights = np.empty(samples.size, np.uint64)
+        _copy_eights(stored.view(np.uint64), eights, swap)
+        return _decode_eights(eights, samples, code)
+    native = np.empty(samples.size, np.uint32)
+    _copy_words(stored.view(np.uint32), native, swap)
+    if code == IBM:
+        _decode_ibm(native, samples)
+        return False
+    return _decode_fours(native, samples, code)
 
 
 @njit(
-    "void(uint32[:, ::1], int64[::1], int64, int64, boolean, float32[:, ::1], uint32[:, ::1])", nogil=True, cache=True
+    [
+        "void(uint8[:, ::1], int64[::1], int64, int64, int64, boolean, int64, float32[:, ::1], uint32[:, ::1])",
+        "void(uint8[:, ::1], int64[::1], int64, int64, int64, boolean, int64, float32[:, ::1], uint64[:, ::1])",
+    ],
+    nogil=True,
+    cache=True,
 )
-def _residue_rectangle(
-    traces: NDArray[np.uint32],
+def _residue_rectangle(  # noqa: PLR0913 (as Numba takes it)
+    traces: NDArray[np.uint8],
     rows: NDArray[np.int64],
-    first_word: int,
-    word_count: int,
-    swap: bool,
+    first_byte: int,
+    nbytes: int,
+    count: int,
+    is_big: bool,
+    code: int,
     samples: NDArray[np.float32],
-    residue: NDArray[np.uint32],
+    residue: NDArray[Any],
 ) -> None:
-    scratch = np.empty(word_count, np.uint32)
+    encoded = np.empty(count, np.uint32)
     for target in range(rows.size):
         residue[target] = 0
         if rows[target] >= 0:
-            _copy_words(traces[rows[target], first_word : first_word + word_count], scratch, swap)
-            _encode_ibm(samples[target, :word_count], residue[target, :word_count])
-            for index in range(word_count):
-                residue[target, index] ^= scratch[index]
+            if code == IBM:
+                _encode_ibm(samples[target, :count], encoded)
+            for index in range(count):
+                at = first_byte + index * nbytes
+                word = np.uint64(0)
+                for byte in range(nbytes):
+                    place = at + byte if is_big else at + nbytes - 1 - byte
+                    word = word << np.uint64(8) | np.uint64(traces[rows[target], place])
+                sample = samples[target, index]
+                known = np.uint64(encoded[index]) if code == IBM else _encode_other(sample, code)
+                residue[target, index] = word ^ known
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,78 +338,123 @@ class StoredTraces:
     """Traces as a file holds them.
 
     Attributes:
-        words: uint32 (trace, word of the trace), contiguous, in the file's byte order; headers come first.
+        content: uint8 (trace, byte), contiguous; headers come first.
         header_nbytes: Bytes of a trace header.
         byte_order: ``big`` or ``little``.
-        is_ibm: How sample words are to be understood.
+        code: Of the sample format.
     """
 
-    words: NDArray[np.uint32]
+    content: NDArray[np.uint8]
     header_nbytes: int
     byte_order: str
-    is_ibm: bool
+    code: int
 
     @property
     def headers(self) -> NDArray[np.uint8]:
         """uint8 (trace, header byte): a view."""
-        return self.words.view(np.uint8)[:, : self.header_nbytes]
+        return self.content[:, : self.header_nbytes]
 
     @property
-    def first_word(self) -> int:
-        """Where the samples begin."""
-        return self.header_nbytes // self.words.itemsize
+    def sample_nbytes(self) -> int:
+        """Bytes of a sample."""
+        return SAMPLE_FORMATS[self.code].nbytes
 
     @property
     def sample_count(self) -> int:
         """Samples of a trace."""
-        return int(self.words.shape[1]) - self.first_word
+        return (int(self.content.shape[1]) - self.header_nbytes) // self.sample_nbytes
 
     @property
     def swap(self) -> bool:
         """Whether the byte order is not this machine's."""
         return self.byte_order != sys.byteorder
 
+    def words(self, rows: NDArray[np.int64], start: int, stop: int) -> NDArray[Any]:
+        """Words of some samples of some traces, (row, sample)."""
+        nbytes = self.sample_nbytes
+        stored = self.content[rows, self.header_nbytes + start * nbytes : self.header_nbytes + stop * nbytes]
+        return from_bytes(stored, self.code, self.byte_order)
+
     def residue(
-        self, rows: NDArray[np.int64], start: int, stop: int, samples: NDArray[np.float32], out: NDArray[np.uint32]
+        self, rows: NDArray[np.int64], start: int, stop: int, samples: NDArray[np.float32], out: NDArray[Any]
     ) -> None:
-        """What encoding decoded IBM samples loses: source words XOR encoded samples, in native byte order.
+        """What encoding decoded samples loses: source words XOR encoded samples.
 
         Args:
             rows: int64: which traces, -1 for none, whose residue is 0.
             start: First sample.
             stop: The one after the last.
             samples: float32 (row, at least ``stop - start``): decoded.
-            out: uint32 like ``samples``; what is longer is filled with 0.
+            out: Words like ``samples``, of `word_dtype`; what is longer is filled with 0.
         """
-        _residue_rectangle(self.words, rows, self.first_word + start, stop - start, self.swap, samples, out)
+        if self.code == IEEE:
+            out[...] = 0
+            return
+        first_byte = self.header_nbytes + start * self.sample_nbytes
+        is_big = self.byte_order == "big"
+        _residue_rectangle(
+            self.content, rows, first_byte, self.sample_nbytes, stop - start, is_big, self.code, samples, out
+        )
 
 
-def decode(words: NDArray[np.uint32], *, is_ibm: bool) -> NDArray[np.float32]:
-    """Samples of native-order words.
+def decode(words: NDArray[Any], code: int) -> NDArray[np.float32]:
+    """Samples of words.
 
     Args:
-        words: uint32, contiguous, any shape; native byte order.
-        is_ibm: IBM words are converted, IEEE words are taken bit for bit.
+        words: uint32, or uint64 of formats of eight bytes; any shape.
+        code: Of the sample format.
 
     Returns:
-        float32 of the same shape; for IEEE a view of ``words``.
+        float32 of the same shape; for 4-byte IEEE floats a view of ``words``.
     """
-    if not is_ibm:
+    if code == IEEE:
         return words.view(np.float32)
     samples = np.empty(words.shape, np.float32)
-    _decode_ibm(words.reshape(-1), samples.reshape(-1))
+    decode_row(to_bytes(words, code, sys.byteorder).reshape(-1), samples.reshape(-1), False, code)
     return samples
 
 
-def encode(samples: NDArray[np.float32], *, is_ibm: bool) -> NDArray[np.uint32]:
-    """Native-order words of samples: the inverse of ``decode`` wherever there is one, else the nearest word.
+def encode(samples: NDArray[np.float32], code: int) -> NDArray[Any]:
+    """Words of samples: the inverse of `decode` wherever there is one, else the nearest word.
+
+    Infinities and NaN become the largest word of IBM; integers are rounded, those beyond their bounds become the bound,
+    and NaN becomes 0.
 
     Args:
         samples: float32, contiguous, any shape.
-        is_ibm: Write IBM words; infinities and NaN become the largest word. IEEE words are the samples' bits.
+        code: Of the sample format.
+
+    Returns:
+        uint32, or uint64 for formats of eight bytes; for 4-byte IEEE floats a view of ``samples``.
     """
-    if not is_ibm:
+    if code == IEEE:
         return samples.view(np.uint32)
-    words = np.empty(samples.shape, np.uint32)
-    _encode_ibm(samples.reshape(-1), words.reshape(-1))
+    words = np.empty(samples.shape, word_dtype(code))
+    if code == IBM:
+        _encode_ibm(samples.reshape(-1), words.reshape(-1))
+    else:
+        _encode_others(samples.reshape(-1), code, words.reshape(-1))
     return words
+
+
+def word_dtype(code: int) -> str:
+    """Data type of words, ``uint32`` or ``uint64``."""
+    return "uint64" if SAMPLE_FORMATS[code].nbytes == 8 else "uint32"
+
+
+def to_bytes(words: NDArray[Any], code: int, byte_order: str) -> NDArray[np.uint8]:
+    """Words as a file holds them: uint8 with the last dimension that many times as long."""
+    nbytes = SAMPLE_FORMATS[code].nbytes
+    big = words.astype(words.dtype.newbyteorder(">")).view(np.uint8).reshape(*words.shape, words.itemsize)
+    shown = big[..., words.itemsize - nbytes :]
+    ordered = shown if byte_order == "big" else shown[..., ::-1]
+    return np.ascontiguousarray(ordered).reshape(*words.shape[:-1], words.shape[-1] * nbytes)
+
+
+def from_bytes(stored: NDArray[np.uint8], code: int, byte_order: str) -> NDArray[Any]:
+    """The way back: uint8 (..., byte) to words (..., sample)."""
+    nbytes, dtype = SAMPLE_FORMATS[code].nbytes, np.dtype(word_dtype(code))
+    shown = stored.reshape(*stored.shape[:-1], stored.shape[-1] // nbytes, nbytes)
+    words = np.zeros((*shown.shape[:-1], dtype.itemsize), np.uint8)
+    words[..., dtype.itemsize - nbytes :] = shown if byte_order == "big" else shown[..., ::-1]
+    return words.view(dtype.newbyteorder(">"))[..., 0].astype(dtype)

@@ -34,16 +34,17 @@ def _any_bit(words: NDArray[np.uint32], mask: np.uint32) -> bool:
 
 
 @njit(
-    "void(uint32[::1], int64, boolean, boolean, int64, int64, float32[:, ::1], boolean[::1], boolean[::1],"
+    "void(uint8[::1], int64, int64, boolean, int64, int64, int64, float32[:, ::1], boolean[::1], boolean[::1],"
     " boolean[::1], float64[::1])",
     nogil=True,
     cache=True,
 )
 def _decode_trace(  # noqa: PLR0913 (what the loop below calls for each trace, as Numba takes it)
-    words: NDArray[np.uint32],
+    stored: NDArray[np.uint8],
+    nbytes: int,
     target: int,
     swap: bool,
-    is_ibm: bool,
+    code: int,
     dropped_bits: int,
     width: int,
     samples: NDArray[np.float32],
@@ -55,9 +56,9 @@ def _decode_trace(  # noqa: PLR0913 (what the loop below calls for each trace, a
     """Decodes one trace into its place in each chunk."""
     for chunk in range(samples.shape[0]):
         start = chunk * width
-        stop = min(start + width, words.size)
+        stop = min(start + width, stored.size // nbytes)
         part = samples[chunk, target * width : target * width + stop - start]
-        if not decode_row(words[start:stop], part, swap, is_ibm):
+        if not decode_row(stored[start * nbytes : stop * nbytes], part, swap, code):
             is_exact[chunk] = False
         live[target] = live[target] or _any_bit(part.view(np.uint32), np.uint32(0x7FFFFFFF))
         if dropped_bits:
@@ -98,18 +99,18 @@ def _count(  # noqa: PLR0913 (as Numba takes it)
 
 
 @njit(
-    "void(uint32[:, ::1], int64[::1], int64, int64, boolean, boolean, int64, int64, float32[:, ::1], boolean[::1],"
+    "void(uint8[:, ::1], int64[::1], int64, int64, boolean, int64, int64, int64, float32[:, ::1], boolean[::1],"
     " boolean[::1], boolean[::1], float64[::1], int64[:, ::1], float64[:, ::1], uint32[:, :, ::1])",
     nogil=True,
     cache=True,
 )
 def _decode_column(  # noqa: PLR0913 (one loop over memory, as Numba takes it)
-    traces: NDArray[np.uint32],
+    traces: NDArray[np.uint8],
     rows: NDArray[np.int64],
-    first_word: int,
-    sample_count: int,
+    first_byte: int,
+    nbytes: int,
     swap: bool,
-    is_ibm: bool,
+    code: int,
     dropped_bits: int,
     width: int,
     samples: NDArray[np.float32],
@@ -128,10 +129,11 @@ def _decode_column(  # noqa: PLR0913 (one loop over memory, as Numba takes it)
             if rows[target] < 0:
                 samples[:, target * width : (target + 1) * width] = 0
             else:
-                words = traces[rows[target], first_word : first_word + sample_count]
+                stored = traces[rows[target], first_byte:]
                 _decode_trace(
-                    words, target, swap, is_ibm, dropped_bits, width, samples, live, is_exact, has_bits, errors
+                    stored, nbytes, target, swap, code, dropped_bits, width, samples, live, is_exact, has_bits, errors
                 )
+        sample_count = (traces.shape[1] - first_byte) // nbytes
         _count(first, last, width, sample_count, samples, live, counts, sums, bins)
 
 
@@ -178,12 +180,12 @@ def decode_column(
     errors = np.zeros(chunk_count)
     bins = np.zeros((chunk_count, BIN_LANES, layout.HISTOGRAM_BIN_COUNT), np.uint32)
     _decode_column(
-        traces.words,
+        traces.content,
         rows,
-        traces.first_word,
-        traces.sample_count,
+        traces.header_nbytes,
+        traces.sample_nbytes,
         traces.swap,
-        traces.is_ibm,
+        traces.code,
         dropped_bits,
         width,
         samples,

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.plan.costs import sort_range_nbytes
-from pipeline.segy.fields import WORD_NBYTES
 from pipeline.segy.read import read_into
 from pipeline.storage.new_objects import write_object
 from pipeline.storage.objects import object_names, read_object
@@ -50,13 +49,13 @@ class TraceHeaps:
     range_traces: int
     shard_grid: tuple[int, ...]
 
-    def read(self, shard: tuple[int, ...], ordered: NDArray[np.int64], out: NDArray[np.uint32]) -> int:
+    def read(self, shard: tuple[int, ...], ordered: NDArray[np.int64], out: NDArray[np.uint8]) -> int:
         """Reads the traces of a shard.
 
         Args:
             shard: Its index on the trace dimensions.
             ordered: int64: its trace numbers, ascending.
-            out: uint32 (trace, word of the trace), contiguous: filled in that order.
+            out: uint8 (trace, byte), contiguous: filled in that order.
 
         Returns:
             Bytes read.
@@ -64,8 +63,8 @@ class TraceHeaps:
         Raises:
             OtherTraces: If the headers of other traces lie in the shard.
         """
-        content = out.reshape(-1).view(np.uint8).data
-        trace_nbytes = out.shape[1] * out.itemsize
+        content = out.reshape(-1).data
+        trace_nbytes = out.shape[1]
         position = int(np.ravel_multi_index(shard, self.shard_grid))
         table_nbytes = (int(np.prod(self.shard_grid)) + 1) * _NUMBER.itemsize
         done = 0
@@ -131,9 +130,9 @@ def _sort_range(job: _HeapJob, range_index: int) -> int:
     survey, heaps = job.survey, job.heaps
     start = range_index * heaps.range_traces
     numbers = np.arange(start, min(start + heaps.range_traces, survey.trace_count))
-    traces = np.empty((numbers.size, survey.trace_nbytes // WORD_NBYTES), np.uint32)
+    traces = np.empty((numbers.size, survey.trace_nbytes), np.uint8)
     survey.read(numbers, traces)
-    headers = traces.view(np.uint8)[:, : survey.files[0].trace_header_nbytes]
+    headers = traces[:, : survey.files[0].trace_header_nbytes]
     shards = _shards(job, survey.header_words(numbers, headers))
     order = np.argsort(shards, kind="stable")
     edges = np.searchsorted(shards[order], np.arange(int(np.prod(heaps.shard_grid)) + 1))
@@ -141,7 +140,7 @@ def _sort_range(job: _HeapJob, range_index: int) -> int:
     for first, last in pairwise(np.unique(edges).tolist()):  # traces off the grid lie beyond the last
         rows = order[first:last]
         parts.append(memoryview(numbers[rows].astype(_NUMBER).tobytes()))
-        parts += [traces[row].view(np.uint8).data for row in rows.tolist()]
+        parts += [traces[row].data for row in rows.tolist()]
     write_object(heaps.range_url(range_index), parts)
     return traces.nbytes
 

@@ -17,8 +17,7 @@ from pipeline.plan.chunking import SAMPLE_NBYTES
 from pipeline.plan.costs import Reads
 from pipeline.plan.design import StoreDesign, VolumeDesign
 from pipeline.recipe import Label
-from pipeline.segy.fields import WORD_NBYTES
-from pipeline.segy.samples import StoredTraces
+from pipeline.segy.samples import StoredTraces, word_dtype
 from pipeline.shards.buffers import Buffers, lent_buffers
 from pipeline.shards.classes import as_classes
 from pipeline.shards.column import Column, decode_column
@@ -30,7 +29,7 @@ from pipeline.shards.trace_heaps import OtherTraces, TraceHeaps
 from pipeline.storage.codec import ShardEncoder
 from pipeline.storage.new_objects import NewObjects
 from pipeline.store.ledger import Arrays, Ledger, Shard, ShardRecord
-from pipeline.store.template import CLASS, FLOAT, WORD, codec_of
+from pipeline.store.template import CLASS, FLOAT, codec_of
 from pipeline.survey.files import Survey
 from pipeline.survey.header_words import HeaderWords, summarise
 from pipeline.survey.order import NO_TRACE, Indexed
@@ -193,10 +192,8 @@ class _ShardWriter:
     def _read(self, volume: VolumeDesign, ordered: NDArray[np.int64]) -> StoredTraces:
         survey = self.job.surveys[volume.name]
         file = survey.files[0]
-        words = file.trace_nbytes // WORD_NBYTES
-        buffer = (
-            self.buffers.take("traces", ordered.size * file.trace_nbytes).view(np.uint32).reshape(ordered.size, words)
-        )
+        nbytes = ordered.size * file.trace_nbytes
+        buffer = self.buffers.take("traces", nbytes).reshape(ordered.size, file.trace_nbytes)
         if heaps := self.job.heaps.get(volume.name):
             try:
                 self.output.source_nbytes += heaps.read(self.shard, ordered, buffer)
@@ -204,7 +201,7 @@ class _ShardWriter:
                 raise self._elsewhere(volume, f"of {volume.name}, {error}") from None
         else:
             self.output.source_nbytes += survey.read(ordered, buffer, gap_nbytes=self.job.reads[volume.name].gap_nbytes)
-        return StoredTraces(buffer, file.trace_header_nbytes, file.byte_order, file.sample_format.is_ibm)
+        return StoredTraces(buffer, file.trace_header_nbytes, file.byte_order, file.format_code)
 
     def _check_positions(
         self, volume: VolumeDesign, cells: Any, ordered: NDArray[np.int64], words: HeaderWords
@@ -326,12 +323,12 @@ class _ShardWriter:
         block: NDArray[np.float32],
     ) -> None:
         """Adds what the samples of a chunk cannot carry, if there is anything."""
-        lost = np.empty(block.shape, np.uint32)
+        lost = np.empty(block.shape, word_dtype(traces.code))
         start = index[-1] * block.shape[1]
         with self.output.timed("decode"):
             traces.residue(rows, start, min(start + block.shape[1], traces.sample_count), block, lost)
         if lost.any():
-            self.output.add(encoder, codec_of(self.design, WORD), index, lost)
+            self.output.add(encoder, codec_of(self.design, str(lost.dtype)), index, lost)
 
     def _new_manifest(self, volume: VolumeDesign) -> Arrays:
         """This shard's part of a variable's manifest, still empty; gathered under the variable's name."""

@@ -10,12 +10,13 @@ from data_catalog import Role, layout
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.plan.design import StoreDesign, VolumeDesign
 from pipeline.segy.read import read_bytes
+from pipeline.segy.samples import word_dtype
 from pipeline.storage.codec import Codec
 from pipeline.survey.axis import Axis, SampleAxis
 from pipeline.survey.files import Survey
 from pipeline.survey.order import NO_TRACE, AsInFile
 
-FLOAT, WORD, CLASS = "float32", "uint32", "uint8"
+FLOAT, CLASS = "float32", "uint8"
 
 BINS_PER_CHUNK = 256
 """Of a histogram in the manifest: most chunks hold zeros alone and are not stored, the others take little memory."""
@@ -150,7 +151,7 @@ class _Template:
         if not self.design.dropped_bits:
             self._add_volume(
                 layout.residue_path(volume.name),
-                WORD,
+                word_dtype(volume.sample_format),
                 {"long_name": "source word XOR the word that encoding the stored sample gives"},
                 fill=0,
             )

@@ -58,12 +58,12 @@ class Survey:
         """The words of the geometry in one file's trace headers."""
         return geometry_fields(self.header_bytes[file_index])
 
-    def read(self, trace_numbers: NDArray[np.int64], out: NDArray[np.uint32], *, gap_nbytes: int = 0) -> int:
+    def read(self, trace_numbers: NDArray[np.int64], out: NDArray[np.uint8], *, gap_nbytes: int = 0) -> int:
         """Reads traces as they are stored.
 
         Args:
             trace_numbers: int64, ascending running numbers.
-            out: uint32 (trace, word of the trace), contiguous; filled with headers and samples as they are stored.
+            out: uint8 (trace, byte), contiguous; filled with headers and samples as they are stored.
             gap_nbytes: Traces that lie no farther apart than this are read in one request, and what is between them
                 is thrown away.
 
@@ -74,7 +74,7 @@ class Survey:
             InputError: If a file became shorter, or is another one than was opened.
             SourceError: If a file cannot be read.
         """
-        content = out.reshape(-1).view(np.uint8).data
+        content = out.reshape(-1).data
         nbytes = 0
         for file_index, begin, end in self._by_file(trace_numbers):
             file = self.files[file_index]

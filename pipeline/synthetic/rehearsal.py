@@ -36,7 +36,6 @@ from pipeline.segy.fields import (
     BINARY_FIELDS,
     BINARY_HEADER_NBYTES,
     FILE_HEADER_NBYTES,
-    SAMPLE_FORMATS,
     TEXT_HEADER_NBYTES,
     TRACE_FIELDS,
     TRACE_HEADER_NBYTES,
@@ -247,7 +246,7 @@ class ComputedSegy:
         return trace.view(np.uint8)
 
     def _words(self, values: NDArray[Any]) -> NDArray[np.uint32]:
-        return encode(values.astype(np.float32), is_ibm=SAMPLE_FORMATS[self._survey.format].is_ibm)
+        return encode(values.astype(np.float32), self._survey.format)
 
 
 def _words_dtype(fields: dict[str, HeaderField], *, nbytes: int, origin: int = 1) -> np.dtype[np.void]:

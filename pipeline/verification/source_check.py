@@ -1,8 +1,8 @@
 """A shard against the traces that it was made of: samples, headers, live and classes, bit for bit."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import zarr
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from data_catalog import layout
 from pipeline.plan.costs import medium_of
-from pipeline.segy.fields import WORD_NBYTES
 from pipeline.segy.read import read_bytes
-from pipeline.segy.samples import decode, encode
+from pipeline.segy.samples import StoredTraces, decode, encode, word_dtype
 from pipeline.storage.rounding import round_in_place
 from pipeline.store.stored_shard import DamagedObject, StoredShard, read_values
 from pipeline.survey.files import Survey
@@ -63,8 +62,8 @@ def compare_with_source(
             comparison.compare_headers()
         with checked.damage_reported():
             comparison.compare_samples_and_live()
-    traces = comparison.source.traces
-    return SourceReport(len(traces), traces.nbytes)
+    content = comparison.source.traces.content
+    return SourceReport(len(content), content.nbytes)
 
 
 def compare_file_headers(url: str, variable: CheckedVariable) -> Iterator[Finding]:
@@ -117,36 +116,29 @@ class _Source:
     """The traces of a shard as the files have them, and which cell of the shard has which.
 
     Attributes:
-        traces: uint32 (trace, word of the trace), as stored; headers come first.
-        header_nbytes: Bytes of a trace header.
-        swap: Whether the byte order is not this machine's.
-        is_ibm: How sample words are to be understood.
+        traces: As stored.
         numbers: int64 (trace dimensions): running numbers of the traces, -1 for none.
         rows: int64 (trace dimensions): where they are in ``traces``, -1 for none.
     """
 
-    traces: NDArray[np.uint32]
-    header_nbytes: int
-    swap: bool
-    is_ibm: bool
+    traces: StoredTraces
     numbers: NDArray[np.int64]
     rows: NDArray[np.int64]
 
     def headers(self) -> NDArray[np.uint8]:
         """uint8 (trace dimensions, header byte); 0 where there is no trace."""
-        headers = np.zeros((*self.rows.shape, self.header_nbytes), np.uint8)
+        headers = np.zeros((*self.rows.shape, self.traces.header_nbytes), np.uint8)
         is_there = self.rows >= 0
-        headers[is_there] = self.traces.view(np.uint8)[self.rows[is_there], : self.header_nbytes]
+        headers[is_there] = self.traces.headers[self.rows[is_there]]
         return headers
 
-    def words(self, where: tuple[slice, ...]) -> NDArray[np.uint32]:
-        """Sample words of a box of the shard, in native byte order; 0 where there is no trace."""
+    def words(self, where: tuple[slice, ...]) -> NDArray[Any]:
+        """Sample words of a box of the shard; 0 where there is no trace."""
         rows, samples = self.rows[where[:-1]], where[-1]
-        first = self.header_nbytes // WORD_NBYTES
-        words = np.zeros((*rows.shape, samples.stop - samples.start), np.uint32)
+        words = np.zeros((*rows.shape, samples.stop - samples.start), word_dtype(self.traces.code))
         is_there = rows >= 0
-        words[is_there] = self.traces[rows[is_there], first + samples.start : first + samples.stop]
-        return words.byteswap(inplace=True) if self.swap else words
+        words[is_there] = self.traces.words(rows[is_there], samples.start, samples.stop)
+        return words
 
 
 def _rounded(samples: NDArray[np.float32], dropped_bits: int) -> NDArray[np.float32]:
@@ -162,10 +154,10 @@ def _read_source(survey: Survey, numbers: NDArray[np.int64]) -> _Source:
     cells = tuple(index[in_file_order] for index in cells)
     rows = np.full(numbers.shape, -1, np.int64)
     rows[cells] = np.arange(in_file_order.size)
-    traces = np.empty((in_file_order.size, file.trace_nbytes // WORD_NBYTES), np.uint32)
-    survey.read(numbers[cells], traces, gap_nbytes=medium_of(file.url).worthwhile_gap_nbytes)
-    swap = file.byte_order != sys.byteorder
-    return _Source(traces, file.trace_header_nbytes, swap, file.sample_format.is_ibm, numbers, rows)
+    content = np.empty((in_file_order.size, file.trace_nbytes), np.uint8)
+    survey.read(numbers[cells], content, gap_nbytes=medium_of(file.url).worthwhile_gap_nbytes)
+    traces = StoredTraces(content, file.trace_header_nbytes, file.byte_order, file.format_code)
+    return _Source(traces, numbers, rows)
 
 
 class _Comparison:
@@ -200,7 +192,7 @@ class _Comparison:
         first, count = "", 0
         for where, in_array, is_sound in self._chunks():
             expected_words = self.source.words(where)
-            expected = decode(expected_words, is_ibm=self.source.is_ibm)
+            expected = decode(expected_words, self.source.traces.code)
             live[where[:-1]] |= (expected != 0).any(axis=-1)
             if self.stored is None or not is_sound:
                 continue
@@ -224,11 +216,9 @@ class _Comparison:
         if variable.is_main:
             self._compare_live(live)
 
-    def _words(
-        self, samples: NDArray[np.float32], residue: StoredShard, in_array: tuple[slice, ...]
-    ) -> NDArray[np.uint32]:
+    def _words(self, samples: NDArray[np.float32], residue: StoredShard, in_array: tuple[slice, ...]) -> NDArray[Any]:
         """The words that an export writes for stored samples."""
-        words = encode(samples, is_ibm=self.source.is_ibm)
+        words = encode(samples, self.source.traces.code)
         return words ^ residue.values(in_array) if residue.is_there else words
 
     def _compare_live(self, expected: NDArray[np.bool_]) -> None:
@@ -248,7 +238,7 @@ class _Comparison:
             if self.stored is None or not is_sound:
                 continue
             found = self.stored.values(in_array)
-            of_source = decode(self.source.words(where), is_ibm=self.source.is_ibm)
+            of_source = decode(self.source.words(where), self.source.traces.code)
             expected = np.where(live[where[:-1]][..., None], of_source, np.float32(ignore_value))
             differs = found != expected
             if differs.any():

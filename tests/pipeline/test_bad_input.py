@@ -42,8 +42,8 @@ def damaged(kind: str, good: Path) -> Path:
             path.write_bytes(content[:3600])
         case "no-samples":
             path.write_bytes(content[:3220] + b"\0\0" + content[3222:3714] + b"\0\0" + content[3716:])
-        case "integers":
-            path.write_bytes(content[:3224] + (3).to_bytes(2, "big") + content[3226:])
+        case "no-format":
+            path.write_bytes(content[:3224] + (13).to_bytes(2, "big") + content[3226:])
         case "folder":
             path.mkdir()
     return path
@@ -57,7 +57,7 @@ def damaged(kind: str, good: Path) -> Path:
         ("empty", "has 0 bytes"),
         ("header-only", "has 3600 bytes"),
         ("no-samples", "states no sample count"),
-        ("integers", "format 3 (2-byte integer), which is not read yet"),
+        ("no-format", "should hold a sample format code from 1 to 16, and hold 13 (big endian)"),
         ("folder", "is a folder"),
         ("missing", "cannot be opened"),
     ],

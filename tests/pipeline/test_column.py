@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from data_catalog import layout
+from pipeline.segy.fields import IBM, IEEE
 from pipeline.segy.samples import StoredTraces, encode
 from pipeline.shards.column import Column, decode_column
 from pipeline.shards.statistics import class_counts
@@ -20,7 +21,7 @@ HEADER_NBYTES = 240
 
 any_word = st.integers(0, 2**32 - 1)
 ordinary_ieee = st.floats(-1e4, 1e4, width=32).map(lambda value: int(np.float32(value).view(np.uint32)))
-ordinary_ibm = ordinary_ieee.map(lambda word: int(encode(np.array([word], np.uint32).view(np.float32), is_ibm=True)[0]))
+ordinary_ibm = ordinary_ieee.map(lambda word: int(encode(np.array([word], np.uint32).view(np.float32), IBM)[0]))
 odd_words = st.sampled_from(
     [
         *(0x00000000, 0x80000000),  # both zeros
@@ -47,7 +48,7 @@ def stored_traces(draw: st.DrawFn) -> tuple[StoredTraces, NDArray[np.uint32]]:
 def as_stored(words: NDArray[np.uint32], *, byte_order: str, is_ibm: bool) -> StoredTraces:
     header = np.full((len(words), HEADER_NBYTES // 4), 0xDEADBEEF, np.uint32)
     traces = np.concatenate([header, words], axis=1).astype(">u4" if byte_order == "big" else "<u4")
-    return StoredTraces(traces.view(np.uint32), HEADER_NBYTES, byte_order, is_ibm)
+    return StoredTraces(traces.view(np.uint8), HEADER_NBYTES, byte_order, IBM if is_ibm else IEEE)
 
 
 def samples_of(words: NDArray[np.uint32], *, is_ibm: bool) -> NDArray[np.float32]:
@@ -112,7 +113,7 @@ def test_a_column_is_what_plain_numpy_makes_of_it(
 ) -> None:
     traces, words = made
     rows = np.array(data.draw(st.lists(st.integers(-1, len(words) - 1), min_size=1, max_size=7)), np.int64)
-    decoded = samples_of(words, is_ibm=traces.is_ibm)
+    decoded = samples_of(words, is_ibm=traces.code == IBM)
     samples = np.where((rows >= 0)[:, None], decoded[rows], np.float32(0))
     out = np.full(ceil(words.shape[1] / width) * rows.size * width + 3, np.nan, np.float32)
     column = decode_column(traces, rows, width=width, out=out)
@@ -126,8 +127,8 @@ def test_a_column_is_what_plain_numpy_makes_of_it(
         if column.is_exact[chunk] and number >= 0:
             source = words[number, chunk * width : (chunk + 1) * width]
             part = np.ascontiguousarray(column.samples[chunk, row, : source.size])
-            np.testing.assert_array_equal(encode(part, is_ibm=traces.is_ibm), source)
-    if not traces.is_ibm:
+            np.testing.assert_array_equal(encode(part, traces.code), source)
+    if traces.code != IBM:
         assert column.is_exact.all()
 
 
@@ -142,7 +143,7 @@ def test_a_rounded_column_is_counted_as_it_is_stored(
 ) -> None:
     traces, words = made
     rows = np.arange(len(words))
-    decoded = samples_of(words, is_ibm=traces.is_ibm)
+    decoded = samples_of(words, is_ibm=traces.code == IBM)
     expected = rounded(decoded, dropped_bits)
     out = np.empty(ceil(words.shape[1] / width) * rows.size * width, np.float32)
     column = decode_column(traces, rows, width=width, out=out, dropped_bits=dropped_bits)

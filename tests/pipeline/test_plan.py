@@ -285,7 +285,7 @@ def test_a_survey_is_read_with_the_promised_bytes_and_requests(
     nbytes = 0
     for shard in chunks.shards():
         wanted = np.sort(numbers[chunks.trace_slices(shard)], axis=None)
-        out = np.empty((wanted.size, survey.trace_nbytes // 4), np.uint32)
+        out = np.empty((wanted.size, survey.trace_nbytes), np.uint8)
         nbytes += survey.read(wanted, out, gap_nbytes=reads.gap_nbytes)
     assert nbytes == reads.read_nbytes
     assert len(requests) == reads.request_count

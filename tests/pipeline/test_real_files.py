@@ -13,6 +13,7 @@ from data_catalog import Catalog, InputError
 from pipeline.convert import convert
 from pipeline.export import export
 from pipeline.recipe import HeaderBytes, load_recipe
+from pipeline.segy.fields import IBM
 from pipeline.survey.files import Survey, open_survey
 
 SEGYIO_MISREADS = {"stanzas-unknown-count.sgy": "stanzas-known-count.sgy"}
@@ -37,11 +38,11 @@ def oracle(path: Path) -> np.ndarray | None:
 
 
 def sample_words(survey: Survey) -> np.ndarray:
-    """uint32 (trace, sample): all sample words, in native byte order."""
+    """uint32 (trace, sample): all sample words of a file of 4-byte samples, in native byte order."""
     file = survey.files[0]
-    traces = np.empty((survey.trace_count, survey.trace_nbytes // 4), np.uint32)
+    traces = np.empty((survey.trace_count, survey.trace_nbytes), np.uint8)
     survey.read(np.arange(survey.trace_count), traces)
-    words = traces[:, file.trace_header_nbytes // 4 :]
+    words = np.ascontiguousarray(traces[:, file.trace_header_nbytes :])
     return words.view(">u4" if file.byte_order == "big" else "<u4").astype(np.uint32)
 
 
@@ -64,7 +65,7 @@ def test_samples_and_export(real_segy: Path, client: Client, catalog_folder: Pat
         samples = dataset["amplitude"].values.reshape(numbers.size, -1)[numbers >= 0]
         in_file_order = samples[np.argsort(numbers[numbers >= 0])]
     assert in_file_order.shape == (survey.trace_count, survey.files[0].sample_count)
-    if expected is not None and survey.files[0].sample_format.is_ibm:
+    if expected is not None and survey.files[0].format_code == IBM:
         words = sample_words(survey)
         odd = unnormalised(words)
         assert not odd.any() or real_segy.parent.name == "oneseismic"
@@ -75,6 +76,49 @@ def test_samples_and_export(real_segy: Path, client: Client, catalog_folder: Pat
         np.testing.assert_array_equal(in_file_order.view(np.uint32), expected.view(np.uint32))
     (written,) = export("real", out=tmp_path / "again.sgy", variable=None, catalog=Catalog())
     assert written.read_bytes() == real_segy.read_bytes()
+
+
+NUMPY_TYPES = {2: "i4", 3: "i2", 6: "f8", 8: "i1", 9: "i8", 10: "u4", 11: "u2", 12: "u8", 16: "u1", 4: "f4", 5: "f4"}
+"""What NumPy calls the formats; the file of format 4 holds IEEE floats, whatever it says."""
+
+
+def read_plainly(path: Path) -> np.ndarray:
+    """(trace, sample) of a file without anything special, by NumPy alone; IBM and 3-byte formats are left out."""
+    content = path.read_bytes()
+    order = "<" if "lsb" in path.name else ">"
+    count, code = np.frombuffer(content[3220:3226], f"{order}u2")[[0, 2]].tolist()
+    dtype = np.dtype(f"{order}{NUMPY_TYPES[code]}")
+    trace = np.dtype([("header", "V240"), ("samples", dtype, (count,))])
+    return np.frombuffer(content[3600:], trace)["samples"]
+
+
+@pytest.mark.parametrize("order", ["msb", "lsb"])
+@pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16])
+def test_every_format_holds_the_same_section(
+    code: int, order: str, real_data: Path, client: Client, catalog_folder: Path, tmp_path: Path
+) -> None:
+    """A section of whole numbers from -10239 to 10827, modulo what the format can hold; it leads back to its file."""
+    folder = real_data / "segy/segyio-test-data/multiformats"
+    path = folder / f"Format{code}{order}.sgy"
+    recipe = load_recipe(name="section", paths=(str(path),), out=str(tmp_path / "section.zarr"))
+    entry = convert(recipe, client=client, catalog=Catalog())
+    with xr.open_zarr(entry.url) as dataset:
+        numbers = dataset["trace_number"].values.ravel()
+        samples = dataset["amplitude"].values.reshape(numbers.size, -1)[np.argsort(numbers)][(numbers < 0).sum() :]
+    section = read_plainly(folder / "Format5msb.sgy").astype(np.int64)
+    if code in NUMPY_TYPES:
+        np.testing.assert_array_equal(samples, read_plainly(path).astype(np.float32))
+    kind = {7: "i3", 15: "u3"}.get(code, NUMPY_TYPES.get(code, "f4"))
+    expected = section.view(np.uint64) if kind == "u8" else section
+    if kind[0] != "f" and kind[1] != "8":
+        most = 256 ** int(kind[1])
+        expected = section % most if kind[0] == "u" else (section + most // 2) % most - most // 2
+    np.testing.assert_array_equal(samples, expected.astype(np.float32))
+    (source,) = entry.sources
+    assert source.sample_format == (5 if code == 4 else code)
+    assert any("read as 4-byte IEEE floats" in warning for warning in entry.warnings) == (code == 4)
+    (written,) = export("section", out=tmp_path / "again.sgy", variable=None, catalog=Catalog())
+    assert written.read_bytes() == path.read_bytes()
 
 
 def test_the_oracle_reads_every_folder(real_data: Path) -> None:

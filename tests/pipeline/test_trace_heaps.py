@@ -75,7 +75,7 @@ def check_heaps(heaps: TraceHeaps, survey: Survey, axes: tuple[Axis, ...] = AXES
     for shard in chunks.shards():
         ordered = np.sort(numbers[chunks.trace_slices(shard)], axis=None)
         ordered = ordered[ordered >= 0]
-        expected, found = (np.full((ordered.size, survey.trace_nbytes // 4), fill, np.uint32) for fill in (1, 2))
+        expected, found = (np.full((ordered.size, survey.trace_nbytes), fill, np.uint8) for fill in (1, 2))
         survey.read(ordered, expected)
         nbytes = heaps.read(shard, ordered, found)
         np.testing.assert_array_equal(found, expected)
@@ -165,7 +165,7 @@ def test_traces_that_headers_put_elsewhere_are_not_handed_out(heap: MakeHeaps, r
     refused = set()
     for shard in CHUNKS.shards():
         ordered = np.sort(predicted[CHUNKS.trace_slices(shard)], axis=None)
-        out = np.empty((ordered.size, swapped.trace_nbytes // 4), np.uint32)
+        out = np.empty((ordered.size, swapped.trace_nbytes), np.uint8)
         try:
             heaps.read(shard, ordered, out)
         except OtherTraces:
@@ -182,7 +182,7 @@ def test_one_trace_less_or_more_than_expected(heap: MakeHeaps, range_traces: int
     if missing:
         elsewhere = numbers_on(AXES, survey)[0, 0]
         changed = np.sort(np.append(ordered, elsewhere))
-    out = np.empty((changed.size, survey.trace_nbytes // 4), np.uint32)
+    out = np.empty((changed.size, survey.trace_nbytes), np.uint8)
     if not missing and not (ordered[1:] // range_traces == ordered[0] // range_traces).any():
         return  # nothing else is read of the range that holds the surplus trace
     with pytest.raises(OtherTraces, match="lies elsewhere by its header" if missing else "was expected elsewhere"):
@@ -253,7 +253,7 @@ def test_a_conversion_by_each_way_of_reading(
         np.testing.assert_array_equal(dataset["trace_number"], numbers)
     (written,) = export("x", out=tmp_path / "again.sgy", catalog=Catalog())
     content = np.fromfile(written, np.uint8)
-    traces = np.empty((survey.trace_count, survey.trace_nbytes // 4), np.uint32)
+    traces = np.empty((survey.trace_count, survey.trace_nbytes), np.uint8)
     survey.read(np.arange(survey.trace_count), traces)
     np.testing.assert_array_equal(content[3600:].reshape(survey.trace_count, -1), traces.view(np.uint8))
 

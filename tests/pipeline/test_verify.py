@@ -16,6 +16,7 @@ from distributed import Client
 from data_catalog import Catalog, Entry, InputError, WorkError, layout
 from pipeline.convert import convert
 from pipeline.recipe import load_recipe
+from pipeline.segy.fields import IBM
 from pipeline.segy.samples import encode
 from pipeline.storage.codec import checksum, chunk_ranges, index_nbytes
 from pipeline.verification.verify import Verification, verify
@@ -325,12 +326,12 @@ def test_a_bit_that_encoding_would_round_away_is_found(make_dataset, check) -> N
     entry = make_dataset()
     sample = np.array([1.0], np.float32)  # 1.0 fills one of the four bits of its hexadecimal digit: three are lost
     wrong = (sample.view(np.uint32) + 1).view(np.float32)
-    assert encode(sample, is_ibm=True) == encode(wrong, is_ibm=True)
+    assert encode(sample, IBM) == encode(wrong, IBM)
     source = Path(entry.sources[0].url)
     number = trace_number(entry, (5, 5))
     with source.open("r+b") as file:
         file.seek(3600 + number * TRACE_NBYTES + 240)
-        file.write(int(encode(sample, is_ibm=True)[0]).to_bytes(4, "big"))
+        file.write(int(encode(sample, IBM)[0]).to_bytes(4, "big"))
     alter(entry, "amplitude", (5, 5, 0), 1.0)
     assert check().findings == ()
     alter(entry, "amplitude", (5, 5, 0), float(wrong[0]))
