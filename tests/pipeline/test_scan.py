@@ -364,8 +364,8 @@ def test_real_files_are_indexed_as_segyio_reads_them(client: Client, real_data: 
         try:
             survey = opened(path)
             expected = read_by_segyio(path, endian=survey.files[0].byte_order)
-        except (InputError, RuntimeError, OSError):
-            continue  # one of the two refuses it
+        except (InputError, RuntimeError, OSError, KeyError, UserWarning):
+            continue  # one of the two refuses it; segyio does not know formats 7 and 15
         if len(expected["inline"]) == survey.trace_count:
             check_index(scan(survey, keep=str(tmp_path / "keep"), client=client), expected)
             compared += 1
