@@ -24,6 +24,7 @@ FOLDER = Path(__file__).parent
 BENCHMARKS: dict[str, tuple[str, ...] | None] = {
     "salt_thresholds": (),
     "number_formats": (),
+    "sample_formats": (),
     "codec_rates": (),
     "chunk_layouts": (),
     "convert_against_copy": ("--size", "1", "--repeats", "3"),
@@ -33,6 +34,8 @@ BENCHMARKS: dict[str, tuple[str, ...] | None] = {
     "loader_against_peers": None,
     "loader_at_size": None,
     "chunk_readers": None,
+    "two_ranks": None,
+    "unet_4096": None,
     "scaling": None,
     "against_mdio": None,
     "memory": None,
