@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, tuple[str, ...] | None] = {
     "salt_thresholds": (),
     "number_formats": (),
     "sample_formats": (),
+    "hostile_headers": ("--repeats", "20000"),
     "codec_rates": (),
     "chunk_layouts": (),
     "convert_against_copy": ("--size", "1", "--repeats", "3"),

@@ -109,6 +109,9 @@ def show(
         console.print(f"split {split}: {ranges}, counted from 0")
     for source in entry.sources:
         console.print(f"source: {source.url} ({source.nbytes} bytes, {source.trace_count} traces)")
+    if set(entry.fates) - {"kept"}:
+        told = ", ".join(f"{count} {fate}" for fate, count in entry.fates.items())
+        console.print(f"traces of the source: {told}")
     for warning in entry.warnings:
         console.print(f"warning: {warning}")
 

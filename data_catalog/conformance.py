@@ -13,14 +13,15 @@ from data_catalog.schema import Box, Entry, Kind, Role, Variable
 from data_catalog.zarr_metadata import is_group, read_array_metadata
 
 LEADING_DIMS = {
-    Kind.STACK3D: ("inline", "crossline"),
-    Kind.STACK2D: ("trace",),
-    Kind.FLAT: ("trace",),
-    Kind.EXAMPLES: ("example",),
-    Kind.PASSIVE: ("record",),
-    Kind.SHOTS: ("shot", "channel"),
+    Kind.STACK3D: (("inline", "crossline"),),
+    Kind.STACK2D: (("trace",),),
+    Kind.FLAT: (("trace",),),
+    Kind.EXAMPLES: (("example",),),
+    Kind.PASSIVE: (("record",), ("trace",)),
+    Kind.SHOTS: (("shot", "channel"), ("shot", "cable", "channel"), ("trace",)),
+    Kind.GATHERS: (("inline", "crossline", "offset"), ("cdp", "offset"), ("trace",)),
 }
-"""Dimensions that the main variable of a kind begins with; ``gathers`` may begin with inline or cdp."""
+"""Dimensions that the main variable of a kind may begin with."""
 
 FLOAT_ROLES = {Role.INPUT, Role.TARGET}
 
@@ -115,8 +116,10 @@ def _check_variable(variable: Variable, sizes: dict[str, int], *, place: str) ->
 def _check_role(variable: Variable, *, place: str) -> Iterator[Problem]:
     if variable.role is Role.CLASS_LABEL:
         yield from _check_class_label(variable, place=place)
-    if variable.role in FLOAT_ROLES and not variable.dtype.startswith("float"):
+    if variable.role is Role.TARGET and not variable.dtype.startswith("float"):
         yield Problem(f"{place}.dtype", "wrong-dtype", f"a {variable.role} is float, found {variable.dtype}")
+    if variable.role is Role.INPUT and not variable.dtype.startswith(("float", "int", "uint")):
+        yield Problem(f"{place}.dtype", "wrong-dtype", f"an input is float or integer, found {variable.dtype}")
 
 
 def _check_class_label(variable: Variable, *, place: str) -> Iterator[Problem]:
@@ -144,12 +147,12 @@ def _check_main_variable(entry: Entry) -> Iterator[Problem]:
     live = entry.variables.get(layout.LIVE)
     if entry.sources and (live is None or live.dims != main.dims[:-1]):
         yield Problem("entry.variables.live", "no-live", f"expected `live` on ({', '.join(main.dims[:-1])})")
-    leading = LEADING_DIMS.get(entry.kind, ())
-    if main.dims[: len(leading)] != leading:
+    allowed = LEADING_DIMS[entry.kind]
+    if not any(main.dims[: len(leading)] == leading for leading in allowed):
         yield Problem(
             f"entry.variables.{entry.main_variable}.dims",
             "wrong-dims",
-            f"kind {entry.kind} begins with {', '.join(leading)}, found {', '.join(main.dims)}",
+            f"kind {entry.kind} begins with {' or '.join(map(', '.join, allowed))}, found {', '.join(main.dims)}",
         )
 
 

@@ -39,12 +39,15 @@ SCRATCH = f"{WORK_GROUP}/scratch"
 HEAPS = f"{WORK_GROUP}/heaps"
 """Traces of badly ordered files, sorted by shard, relative to the store's root."""
 
+REPEATS = f"{WORK_GROUP}/repeats"
+"""Traces whose cell another one has, relative to the store's root."""
+
 FAILURES = f"{WORK_GROUP}/failures"
 """Shards that could not be written, and why, relative to the store's root."""
 
 WORK_NAMES = frozenset(
     name.removeprefix(f"{WORK_GROUP}/")
-    for name in (LEASE, PLAN, LEDGER, UNFINISHED_OBJECTS, INDEX, SCRATCH, HEAPS, FAILURES)
+    for name in (LEASE, PLAN, LEDGER, UNFINISHED_OBJECTS, INDEX, SCRATCH, HEAPS, REPEATS, FAILURES)
 )
 """All that a writer makes in `WORK_GROUP`, but for files that begin with a dot."""
 
@@ -52,6 +55,12 @@ LIVE = "live"
 TRACE_NUMBER = "trace_number"
 TRACE_HEADER = "trace_header"
 TRACE_HEADER_BYTE = "trace_header_byte"
+FATE = "fate"
+
+FATES = ("absent", "kept", "nonfinite", "truncated", "averaged", "dropped")
+"""What became of the trace of a cell, by the values of ``fate``."""
+
+ABSENT, KEPT, NONFINITE, TRUNCATED, AVERAGED, DROPPED = range(len(FATES))
 
 STATISTICS = {
     "count": "int64",
@@ -117,6 +126,26 @@ def file_header_path(source_index: int, volume: str | None = None) -> str:
 def residue_path(variable: str) -> str:
     """Path of a variable's residue words, relative to the store's root."""
     return f"{RESIDUE_GROUP}/{variable}"
+
+
+def fate_path(volume: str | None = None) -> str:
+    """Path of what became of the main variable's traces, or of another volume's own, relative to the store's root."""
+    return f"{SOURCE_GROUP}/{volume}_{FATE}" if volume else FATE
+
+
+def repeated_path(variable: str) -> str:
+    """Path of the traces of a variable's sources that have no cell, whole, relative to the store's root."""
+    return f"{RESIDUE_GROUP}/repeated/{variable}"
+
+
+def repeated_number_path(variable: str) -> str:
+    """Path of their running trace numbers, relative to the store's root."""
+    return f"{RESIDUE_GROUP}/repeated_number/{variable}"
+
+
+def tail_path(variable: str, source_index: int) -> str:
+    """Path of the bytes behind the last trace of one of a variable's sources, relative to the store's root."""
+    return f"{RESIDUE_GROUP}/tail/{variable}_{source_index}"
 
 
 def trace_number_path(volume: str | None = None) -> str:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from data_catalog import layout
 
-SPEC_VERSION: Literal["1.2"] = "1.2"
+SPEC_VERSION: Literal["1.3"] = "1.3"
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """Names are file names too: no separators, no leading dot, nothing that a path could abuse."""
@@ -100,7 +100,7 @@ class Source(Model):
         trace_count: Traces in it.
         first_trace: Number of its first trace in the dataset's running trace numbers.
         sample_format: SEG-Y sample format code (binary header bytes 3225-3226).
-        byte_order: Byte order of headers and samples.
+        byte_order: Of headers and samples; ``pairwise``: big endian, with the bytes of each pair swapped.
         variable: The variable that its samples became.
         version: What told that it was still the same file, e.g. its time of modification; empty where nothing did.
     """
@@ -111,7 +111,7 @@ class Source(Model):
     trace_count: Annotated[int, Field(ge=0)]
     first_trace: Annotated[int, Field(ge=0)]
     sample_format: int
-    byte_order: Literal["big", "little"]
+    byte_order: Literal["big", "little", "pairwise"]
     variable: Name
 
 
@@ -150,10 +150,11 @@ class Entry(Model):
         sources: Files it was made from.
         recipe: Settings it was made with, enough to make it again.
         warnings: What was odd and how it was handled.
+        fates: How many traces of the main variable's sources met which fate; empty where it is not known.
         derived: Groups made from it later, by id.
     """
 
-    spec_version: Literal["1.0", "1.1", "1.2"] = SPEC_VERSION
+    spec_version: Literal["1.0", "1.1", "1.2", "1.3"] = SPEC_VERSION
     name: Name
     revision: Annotated[int, Field(ge=1)] = 1
     kind: Kind
@@ -166,6 +167,7 @@ class Entry(Model):
     sources: tuple[Source, ...] = ()
     recipe: dict[str, JsonValue] = {}
     warnings: tuple[str, ...] = ()
+    fates: dict[Name, Annotated[int, Field(ge=0)]] = {}
     derived: dict[Name, Derived] = {}
 
     def all_variables(self) -> dict[str, Variable]:

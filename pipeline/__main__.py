@@ -19,12 +19,17 @@ from data_catalog.model_file import read_mapping, validated
 from pipeline.convert import Conduct, check_call
 from pipeline.convert import convert as convert_survey
 from pipeline.dry_run import dry_run, print_dry_run
-from pipeline.export import export as export_variable
-from pipeline.inspection import inspect_survey, print_inspection
-from pipeline.recipe import HeaderBytes, extended_recipe, load_recipe
+from pipeline.export.export import export as export_variable
+from pipeline.export.target import nbytes_of
+from pipeline.inspection.inspect import inspect_survey, moved_words
+from pipeline.inspection.picture import draw
+from pipeline.inspection.printing import print_inspection, usable_name
+from pipeline.inspection.recipe_file import recipe_text, write_recipe
+from pipeline.recipe import as_duplicates, as_header_bytes, as_reading, extended_recipe, load_recipe
 from pipeline.status import how_to_go_on, print_status, read_status
 from pipeline.storage.objects import absolute
 from pipeline.survey.files import open_survey
+from pipeline.survey.inference import PRESETS
 from pipeline.telemetry import Telemetry, open_lines
 from pipeline.verification.subject import open_subject
 from pipeline.verification.verify import print_verification
@@ -50,28 +55,74 @@ IndexOption = Annotated[
     typer.Option(help="Folder that keeps indices of trace headers, so that a file is indexed once."),
 ]
 HeaderByteOption = Annotated[int | None, typer.Option(min=1, max=237, help="First byte in the trace header.")]
+HeaderWordOption = Annotated[
+    list[str],
+    typer.Option(metavar="NAME=BYTES", help="Where a header word is, e.g. shot=17 or cable=137-138; again for others."),
+]
+PresetOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help=f"Where some software has header words: {', '.join(PRESETS)}.")
+]
+KindOption = Annotated[
+    Kind | None,
+    typer.Option(metavar="KIND", help="stack3d, stack2d, gathers, shots, passive or flat; else inferred."),
+]
+FormatOption = Annotated[str | None, typer.Option("--format", help="segy, or su for Seismic Unix; else inferred.")]
+TruncatedOption = Annotated[
+    str | None,
+    typer.Option(help="salvage, drop or fail: what becomes of a trace that the file's end cuts off [salvage]."),
+]
+DuplicatesOption = Annotated[
+    str | None,
+    typer.Option(help="first, last, mean, dimension or fail: what becomes of traces that share a cell [first]."),
+]
+SampleFormatOption = Annotated[
+    int | None, typer.Option(help="Code of the sample format, where the file states another one.")
+]
 
 WORKERS = min(4, os.cpu_count() or 1)
 
 
 @app.command()
-def inspect(
-    paths: Annotated[list[str], typer.Argument(help="SEG-Y files of one survey.")],
+def inspect(  # noqa: PLR0913 (a command's options)
+    paths: Annotated[list[str], typer.Argument(help="SEG-Y or Seismic Unix files of one survey.")],
+    kind: KindOption = None,
     inline_byte: HeaderByteOption = None,
     crossline_byte: HeaderByteOption = None,
+    header_byte: HeaderWordOption = [],  # noqa: B006
+    preset: PresetOption = None,
+    file_format: FormatOption = None,
+    truncated: TruncatedOption = None,
+    sample_format: SampleFormatOption = None,
+    duplicates: DuplicatesOption = None,
+    recipe: Annotated[Path | None, typer.Option(help="YAML file to write a recipe to that `convert` takes.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG file for a picture: a section, header words and a map.")
+    ] = None,
     index: IndexOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Says what is in a file, what is odd, and which conversion would fit."""
-    header_bytes = HeaderBytes(**_given(inline=inline_byte, crossline=crossline_byte))
-    survey = open_survey(tuple(paths), header_bytes)
+    positions = _header_bytes(preset, header_byte, inline=inline_byte, crossline=crossline_byte)
+    reading = _given(format=file_format, truncated=truncated, sample_format=sample_format)
+    survey = open_survey(tuple(paths), as_header_bytes(positions), as_reading(reading))
     with dask_client(scheduler=THREADS, workers=WORKERS, memory="auto") as client:
-        found = inspect_survey(survey, header_bytes=header_bytes, index=index, client=client)
+        policy = as_duplicates(duplicates)
+        found, located = inspect_survey(survey, kind=kind, duplicates=policy, index=index, client=client)
+    name = usable_name(Path(paths[0]).stem)
+    if recipe is not None:
+        moved = moved_words(located, {*found["axes"], *found["keys"]})
+        text = recipe_text(found, name=name, moved=moved, reading=reading, duplicates=duplicates, file=recipe.name)
+        write_recipe(recipe, text)
+    if picture is not None:
+        draw(located, picture, title=f"{name}: {found['kind']}", first_ms=list(found["axes"].values())[-1]["first"])
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        name = Path(paths[0]).stem
-        print_inspection(found, name=name, console=command_line.console())
+        given = _given(kind=kind, duplicates=duplicates, **reading)
+        options = {option.replace("_", "-"): value for option, value in given.items()}
+        positions = {**positions, **moved_words(located, ())}
+        options |= {"header-byte": [f"{word}={place}" for word, place in positions.items()]}
+        print_inspection(found, name=name, paths=paths, options=options, console=command_line.console())
 
 
 @app.command()
@@ -79,7 +130,7 @@ def convert(  # noqa: PLR0913 (a command's options)
     paths: Annotated[list[str], typer.Argument(help="SEG-Y files of one survey, or one recipe (.yaml).")],
     name: Annotated[str | None, typer.Option(help="Name in the catalog.")] = None,
     out: Annotated[str | None, typer.Option(help="Where the store goes: a path or an fsspec URL.")] = None,
-    kind: Annotated[Kind | None, typer.Option(metavar="KIND", help="stack3d, stack2d or flat; else inferred.")] = None,
+    kind: KindOption = None,
     variable: Annotated[str | None, typer.Option(help="Name of the main variable [amplitude].")] = None,
     domain: Annotated[str | None, typer.Option(help="time or depth [time].")] = None,
     inline_byte: HeaderByteOption = None,
@@ -87,6 +138,15 @@ def convert(  # noqa: PLR0913 (a command's options)
     cdp_byte: HeaderByteOption = None,
     cdp_x_byte: HeaderByteOption = None,
     cdp_y_byte: HeaderByteOption = None,
+    header_byte: HeaderWordOption = [],  # noqa: B006
+    preset: PresetOption = None,
+    file_format: FormatOption = None,
+    sample_format: SampleFormatOption = None,
+    truncated: TruncatedOption = None,
+    duplicates: DuplicatesOption = None,
+    bad_traces: Annotated[
+        str | None, typer.Option(help="salvage, drop or fail: what becomes of traces with NaN samples [salvage].")
+    ] = None,
     label: Annotated[
         list[str], typer.Option(help="NAME=PATH: a label volume on the same grid; once for each of its files.")
     ] = [],  # noqa: B006
@@ -105,6 +165,9 @@ def convert(  # noqa: PLR0913 (a command's options)
     significant_bits: Annotated[
         int | None, typer.Option(help="Round samples to so many significant bits of 24; 11 loses what float16 would.")
     ] = None,
+    native_dtype: Annotated[
+        bool, typer.Option("--native-dtype", help="Keep integers and 8-byte floats as they are, not as float32.")
+    ] = False,
     chunk_size: Annotated[str | None, typer.Option(help="About what an inner chunk should hold, e.g. 1MiB.")] = None,
     shard_size: Annotated[str | None, typer.Option(help="About what a shard should hold, e.g. 64MiB.")] = None,
     plan: Annotated[
@@ -128,9 +191,16 @@ def convert(  # noqa: PLR0913 (a command's options)
 ) -> None:
     """Converts SEG-Y into a chunked, labelled Zarr store, and lists it in the catalog; resumes by itself."""
     is_recipe = len(paths) == 1 and Path(paths[0]).suffix in {".yaml", ".yml"}
-    header_bytes = _given(
-        inline=inline_byte, crossline=crossline_byte, cdp=cdp_byte, cdp_x=cdp_x_byte, cdp_y=cdp_y_byte
+    header_bytes = _header_bytes(
+        preset,
+        header_byte,
+        inline=inline_byte,
+        crossline=crossline_byte,
+        cdp=cdp_byte,
+        cdp_x=cdp_x_byte,
+        cdp_y=cdp_y_byte,
     )
+    reading = _given(format=file_format, truncated=truncated, sample_format=sample_format)
     recipe = load_recipe(
         paths[0] if is_recipe else None,
         paths=None if is_recipe else tuple(paths),
@@ -140,11 +210,15 @@ def convert(  # noqa: PLR0913 (a command's options)
         variable=variable,
         domain=domain,
         header_bytes=header_bytes or None,
+        reading=reading or None,
+        duplicates=duplicates,
+        bad_traces=bad_traces,
         volumes=_lists(volume, "--volume") or None,
         labels=_labels(label, classes) or None,
         splits=_lists(split, "--split") or None,
         codec=codec,
         significant_bits=significant_bits,
+        native_dtype=native_dtype or None,
         chunk_nbytes=_nbytes(chunk_size, "--chunk-size"),
         shard_nbytes=_nbytes(shard_size, "--shard-size"),
     )
@@ -228,17 +302,20 @@ def verify(  # noqa: PLR0913 (a command's options)
 @app.command()
 def export(
     name: str,
-    out: Annotated[Path, typer.Option(help="The SEG-Y file; a folder for a survey of several files.")],
+    out: Annotated[str, typer.Option(help="The SEG-Y file, or an fsspec URL; a folder for a survey of several files.")],
     variable: Annotated[
         str | None, typer.Option(help="A variable, also of a derived group: derived/ID/NAME [the main one].")
+    ] = None,
+    box: Annotated[
+        str | None, typer.Option(help="DIM:FIRST:LAST in labels, several joined by commas; a part of the traces.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     catalog: CatalogOption = None,
 ) -> None:
     """Writes a variable back to SEG-Y with the original headers; samples from SEG-Y come out byte for byte."""
     opened = Catalog(catalog)
-    for path in export_variable(name, out=out, variable=variable, catalog=opened, overwrite=overwrite):
-        print(f"{path}: {path.stat().st_size} bytes")
+    for path in export_variable(name, out=out, variable=variable, catalog=opened, overwrite=overwrite, box=box):
+        print(f"{path}: {nbytes_of(path)} bytes")
 
 
 @app.command()
@@ -272,6 +349,15 @@ def _nbytes(text: str | None, option: str) -> int | None:
         return None if text is None else parse_bytes(text)
     except ValueError:
         raise InputError(f"{option} {text} is no size: write e.g. 64MiB.") from None
+
+
+def _header_bytes(preset: str | None, words: list[str], **options: Any) -> dict[str, Any]:
+    """Positions of header words: those of a preset, over which options win."""
+    if preset is not None and preset not in PRESETS:
+        raise InputError(f"--preset {preset} is not known: choose one of {', '.join(PRESETS)}.")
+    named = {name: values[-1] for name, values in _lists(words, "--header-byte").items()}
+    positions = {name: int(value) if value.isdigit() else value for name, value in named.items()}
+    return {**(PRESETS[preset] if preset else {}), **positions, **_given(**options)}
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pipeline.plan.costs import Reads, choose_reads, medium_of, predicted_patter
 from pipeline.plan.design import StoreDesign, VolumeDesign, check_samples, design_store, does_not_fit
 from pipeline.plan.splits import split_boxes
 from pipeline.recipe import ConvertRecipe
+from pipeline.shards.repeated import keep_repeated, keep_tails
 from pipeline.shards.reuse import Predecessor, changed_source, is_alike, predecessor
 from pipeline.shards.trace_heaps import TraceHeaps, make_heaps
 from pipeline.shards.write import ShardJob, ShardReport, write_shard
@@ -123,7 +124,9 @@ def check_call(recipe: ConvertRecipe, *, catalog: Catalog) -> dict[str, Survey]:
     catalog.check_writable()
     if recipe.name not in catalog.names():
         check_target(absolute(recipe.out))
-    surveys = {name: open_survey(sources, recipe.header_bytes) for name, sources in recipe.sources().items()}
+    surveys = {
+        name: open_survey(sources, recipe.header_bytes, recipe.reading) for name, sources in recipe.sources().items()
+    }
     check_samples(recipe, surveys)
     return surveys
 
@@ -149,8 +152,10 @@ def lay_out(
         InputError: If the traces do not make the kind asked for, a volume does not fit the main one, a split does not
             fit the axes, or a worker has too little memory.
     """
-    headers = read_headers(surveys, kind=recipe.kind, header_scan=header_scan, workplace=workplace)
-    geometry = headers[recipe.variable].geometry(kind=recipe.kind, workplace=workplace)
+    headers = read_headers(
+        surveys, kind=recipe.kind, header_scan=header_scan, workplace=workplace, duplicates=recipe.duplicates
+    )
+    geometry = headers[recipe.variable].geometry
     memory = worker_memory(workplace.client)
     design = design_store(recipe, surveys, headers, geometry, memory=memory, earlier=earlier)
     split_boxes(recipe.splits, design.all_axes)  # refused here rather than after hours of writing
@@ -211,12 +216,14 @@ class _Conversion:
             plan = None
         if plan is None:
             plan = self._begin(header_scan=self.conduct.header_scan, earlier=self._chunks_to_keep())
+        self.surveys = plan.design.located(self.surveys)
         if not plan.is_prepared:
             plan = self._prepare(plan)
         disagreement = self._write(plan)
         if disagreement is not None:
             CONSOLE.print(f"{disagreement}: all headers are read now", highlight=False, soft_wrap=True)
-            plan = self._begin(header_scan="full", earlier=plan.design.chunks, is_second_design=True)
+            plan = self._begin(header_scan="full", earlier=plan.design.chunks, first_design=plan.design)
+            self.surveys = plan.design.located(self.surveys)
             plan = self._prepare(plan)
             self._write(plan)
         return self._finish(plan)
@@ -237,31 +244,32 @@ class _Conversion:
         return None if self.conduct.extends is None else predecessor(self.conduct.extends).chunks
 
     def _begin(
-        self, *, header_scan: HeaderScan, earlier: ChunkPlan | None, is_second_design: bool = False
+        self, *, header_scan: HeaderScan, earlier: ChunkPlan | None, first_design: StoreDesign | None = None
     ) -> StoredPlan:
         design = lay_out(self.recipe, self.surveys, header_scan=header_scan, workplace=self.workplace, earlier=earlier)
-        if is_second_design and earlier is not None:
-            self._remove_what_does_not_fit(design, earlier)
+        if first_design is not None:
+            self._remove_what_does_not_fit(design, first_design)
         plan = StoredPlan(
             recipe=self.recipe,
             sources=planned_sources(self.surveys),
             design=design,
-            is_second_design=is_second_design,
+            is_second_design=first_design is not None,
         )
         write_plan(self.url, plan)
         return plan
 
-    def _remove_what_does_not_fit(self, design: StoreDesign, earlier: ChunkPlan) -> None:
+    def _remove_what_does_not_fit(self, design: StoreDesign, earlier: StoreDesign) -> None:
         """Traces that were sorted for other shards, and everything if not even the dimensions are the same."""
         remove_folder(f"{self.url}/{layout.HEAPS}")
         remove_folder(f"{self.url}/{layout.FAILURES}")  # of shards that are others now
-        if len(design.chunks.shape) != len(earlier.shape):
+        if design.dims != earlier.dims:
             remove_folder(f"{self.url}/{layout.LEDGER}")
             for name in object_names(self.url) - {layout.WORK_GROUP}:
                 remove_folder(f"{self.url}/{name}")
 
     def _prepare(self, plan: StoredPlan) -> StoredPlan:
         """Makes the empty arrays, and finds the trace numbers that need an index."""
+        remove_folder(f"{self.url}/{layout.REPEATS}")  # what an attempt at another design found
         create_template(self.url, plan.design, self.surveys)
         reads = {volume.name: self._prepare_volume(volume, plan.design) for volume in plan.design.volumes}
         prepared = plan.model_copy(update={"reads": reads, "is_prepared": True})
@@ -274,7 +282,8 @@ class _Conversion:
             pattern = self._place(volume, design)
         else:
             pattern = predicted_pattern(volume.order, design.axes, design.chunks)
-        return choose_reads(pattern, trace_nbytes=survey.trace_nbytes, medium=medium_of(survey.files[0].url))
+        medium, may_sort = medium_of(survey.files[0].url), design.headers_tell_shards
+        return choose_reads(pattern, trace_nbytes=survey.trace_nbytes, medium=medium, may_sort=may_sort)
 
     def _place(self, volume: VolumeDesign, design: StoreDesign) -> ReadPattern:
         target = f"{self.url}/{layout.trace_number_path(volume.key)}"
@@ -286,6 +295,9 @@ class _Conversion:
             shard_shape=design.chunks.shard_shape,
             scratch=self.workplace.scratch,
             client=self.client,
+            duplicates=design.duplicates,
+            repeats_url=f"{self.url}/{layout.REPEATS}/{volume.name}",
+            truncated=tuple(self.surveys[volume.name].truncated_traces.tolist()),
         )
         if volume.is_main:
             return placed.pattern
@@ -396,7 +408,9 @@ class _Conversion:
         return done, (shard for shard in chunks.shards() if not settled[shard])
 
     def _finish(self, plan: StoredPlan) -> Entry:
-        headers = write_manifest(self.url, plan.design, client=self.client)
+        without_cell = keep_repeated(self.url, plan.design, self.surveys, client=self.client)
+        keep_tails(self.url, plan.design, self.surveys)
+        gathered = write_manifest(self.url, plan.design, client=self.client)
         self.lease.check()
         remove_partial_files(self.url)
         consolidate_metadata(self.url)
@@ -411,5 +425,6 @@ class _Conversion:
             plan.design,
             splits=split_boxes(self.recipe.splits, plan.design.all_axes),
             surveys=self.surveys,
-            headers=headers[self.recipe.variable],
+            headers=gathered.headers[self.recipe.variable],
+            fates=gathered.fates | without_cell,
         )

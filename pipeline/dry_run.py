@@ -70,6 +70,7 @@ def dry_run(recipe: ConvertRecipe, *, client: Client, catalog: Catalog, conduct:
     try:
         earlier = None if conduct.extends is None else predecessor(conduct.extends).chunks
         design = lay_out(recipe, surveys, header_scan=conduct.header_scan, workplace=workplace, earlier=earlier)
+        surveys = design.located(surveys)
         patterns = {volume.name: _pattern(volume, design, surveys[volume.name], workplace) for volume in design.volumes}
     finally:
         remove_folder(scratch)
@@ -96,6 +97,8 @@ def _pattern(volume: VolumeDesign, design: StoreDesign, survey: Survey, workplac
         shard_shape=design.chunks.shard_shape,
         scratch=workplace.scratch,
         client=workplace.client,
+        duplicates=design.duplicates,
+        repeats_url=f"{workplace.scratch}/repeats",
     )
     return placed.pattern
 
@@ -114,7 +117,8 @@ def _described(
         survey, pattern = surveys[volume.name], patterns[volume.name]
         medium = medium_of(survey.files[0].url)
         options = possible_reads(pattern, trace_nbytes=survey.trace_nbytes, medium=medium)
-        chosen = choose_reads(pattern, trace_nbytes=survey.trace_nbytes, medium=medium)
+        may_sort = design.headers_tell_shards
+        chosen = choose_reads(pattern, trace_nbytes=survey.trace_nbytes, medium=medium, may_sort=may_sort)
         sample_seconds, compressed_share = _sample(survey, chunks.chunk_shape, Codec(design.codec, SAMPLE_NBYTES))
         samples_nbytes = survey.trace_count * survey.files[0].sample_count * SAMPLE_NBYTES
         volume_nbytes = output_nbytes(chunks, compressed_share=compressed_share)
@@ -183,7 +187,7 @@ def _sample(survey: Survey, chunk_shape: tuple[int, ...], codec: Codec) -> tuple
     content = np.empty((count, survey.trace_nbytes), np.uint8)
     survey.read(np.arange(first, first + count), content)
     file = survey.files[0]
-    traces = StoredTraces(content, file.trace_header_nbytes, file.byte_order, file.format_code)
+    traces = StoredTraces(content, file.trace_header_nbytes, file.word_order, file.format_code)
     width = chunk_shape[-1]
     out = np.empty(-(-file.sample_count // width) * width * count, np.float32)
     begun = time.perf_counter()

@@ -88,13 +88,3 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Ends although a test that failed has left threads waiting, for which Python would wait for ever."""
     if exitstatus == pytest.ExitCode.TESTS_FAILED:
         session.config.add_cleanup(lambda: os._exit(exitstatus))
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs a test with ``real_segy`` once for every real SEG-Y file."""
-    if "real_segy" in metafunc.fixturenames:
-        folder = REAL_DATA / "segy"
-        paths = sorted(path for path in folder.rglob("*.s*gy") if path.suffix in {".sgy", ".segy"})
-        names = [str(path.relative_to(folder)) for path in paths]
-        missing = [pytest.param(None, marks=pytest.mark.skip(reason=f"no real files at {folder}"))]
-        metafunc.parametrize("real_segy", paths or missing, ids=names or ["none"])

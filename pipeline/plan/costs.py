@@ -110,15 +110,17 @@ class Reads(Model):
         return self.strategy is ReadStrategy.SORT
 
 
-def choose_reads(pattern: ReadPattern, *, trace_nbytes: int, medium: Medium) -> Reads:
+def choose_reads(pattern: ReadPattern, *, trace_nbytes: int, medium: Medium, may_sort: bool = True) -> Reads:
     """The cheapest way to the traces of all shards.
 
     Args:
         pattern: How the traces of the shards lie in the files.
         trace_nbytes: Bytes of a trace with its header.
         medium: What the files are read from.
+        may_sort: Whether headers tell the shard of each trace.
     """
     options = possible_reads(pattern, trace_nbytes=trace_nbytes, medium=medium)
+    options = [reads for reads in options if may_sort or not reads.is_sorted]
     return min(options, key=lambda reads: reads.seconds * (SORT_RELUCTANCE if reads.is_sorted else 1))
 
 

@@ -2,19 +2,24 @@
 
 from collections.abc import Iterator
 
+from pydantic import Field as PydanticField
+
 from data_catalog import InputError, Kind, layout
 from data_catalog.schema import Model, Name
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.plan.costs import plan_chunks_for
-from pipeline.recipe import ConvertRecipe, Label
+from pipeline.recipe import BadTraces, ConvertRecipe, Duplicates, Label
 from pipeline.segy.fields import IBM
+from pipeline.segy.fields import Field as HeaderField
+from pipeline.segy.samples import native_dtype
 from pipeline.storage.codec import CodecName
 from pipeline.storage.new_objects import is_streamed
 from pipeline.storage.rounding import FLOAT32_BITS
 from pipeline.survey.axis import Axis, SampleAxis
-from pipeline.survey.coordinates import TraceCoordinate, sample_axis, trace_coordinates
+from pipeline.survey.coordinates import TraceCoordinate, record_warnings, sample_axis, trace_coordinates
 from pipeline.survey.files import Survey
 from pipeline.survey.geometry import Geometry
+from pipeline.survey.header_words import STACKED
 from pipeline.survey.headers import SurveyHeaders
 from pipeline.survey.order import AsInFile, Indexed, Order
 from pipeline.work.memory import WorkerMemory
@@ -28,14 +33,20 @@ class VolumeDesign(Model):
         order: Where its traces lie in its files.
         label: What its samples mean, where they are classes.
         sample_format: Code of the format of its files.
+        dtype: Of its samples.
         is_main: Whether the grid, the coordinates and ``live`` are its own.
+        words: Header words that make the geometry.
+        moved: Those of them that lie elsewhere than was known when the files were opened.
     """
 
     name: Name
     order: Order
     label: Label | None = None
     sample_format: int = IBM
+    dtype: str = "float32"
     is_main: bool = False
+    words: tuple[str, ...] = STACKED
+    moved: dict[str, HeaderField] = PydanticField(default_factory=dict)
 
     @property
     def key(self) -> str | None:
@@ -49,6 +60,7 @@ class StoreDesign(Model):
     Attributes:
         kind: What the dimensions mean.
         axes: Trace axes.
+        keys: Words that tell traces apart where they lie in the order of their files.
         samples: The sample axis.
         coordinates: Values for each trace.
         chunks: Chunks and shards.
@@ -56,11 +68,14 @@ class StoreDesign(Model):
         trace_header_nbytes: Bytes of a trace header.
         codec: How chunks are compressed.
         significant_bits: What samples are rounded to; None keeps them as they are.
+        duplicates: Which of several traces has a cell that they have in common.
+        bad_traces: What becomes of traces with samples that are no numbers.
         warnings: What was odd in the files, and how it was decided.
     """
 
     kind: Kind
     axes: tuple[Axis, ...]
+    keys: tuple[str, ...] = ()
     samples: SampleAxis
     coordinates: tuple[TraceCoordinate, ...]
     chunks: ChunkPlan
@@ -68,6 +83,8 @@ class StoreDesign(Model):
     trace_header_nbytes: int
     codec: CodecName
     significant_bits: int | None
+    duplicates: Duplicates = "first"
+    bad_traces: BadTraces = "salvage"
     warnings: tuple[str, ...]
 
     @property
@@ -81,6 +98,11 @@ class StoreDesign(Model):
         return (*self.axes, self.samples)
 
     @property
+    def headers_tell_shards(self) -> bool:
+        """Whether the header of a trace tells its shard: not where several with the same numbers lie side by side."""
+        return all(axis.word is not None for axis in self.axes)
+
+    @property
     def dropped_bits(self) -> int:
         """Significant bits that samples are rounded off by."""
         return 0 if self.significant_bits is None else FLOAT32_BITS - self.significant_bits
@@ -88,6 +110,10 @@ class StoreDesign(Model):
     def manifest_arrays(self, volume: VolumeDesign) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Data type of each manifest array of a volume, and its shape beyond the chunk grid."""
         return layout.manifest_arrays(is_label=volume.label is not None, is_rounded=self.significant_bits is not None)
+
+    def located(self, surveys: dict[str, Survey]) -> dict[str, Survey]:
+        """The files of each variable, whose header words are read where this design says that they are."""
+        return {volume.name: surveys[volume.name].with_words(volume.words, volume.moved) for volume in self.volumes}
 
     @property
     def main(self) -> VolumeDesign:
@@ -125,7 +151,10 @@ def design_store(
             order=_order(name, recipe, surveys, geometry, headers[name]),
             label=recipe.labels.get(name),
             sample_format=surveys[name].files[0].format_code,
+            dtype=native_dtype(surveys[name].files[0].format_code) if recipe.native_dtype else "float32",
             is_main=name == recipe.variable,
+            words=headers[name].survey.names,
+            moved=_moved(surveys[name], headers[name].survey),
         )
         for name in surveys
     )
@@ -133,31 +162,53 @@ def design_store(
     return StoreDesign(
         kind=geometry.kind,
         axes=geometry.axes,
+        keys=geometry.keys,
         samples=samples,
-        coordinates=trace_coordinates(main.summary, main.first, feet=survey.files[0].feet),
+        coordinates=trace_coordinates(main.summary, main.first, geometry, feet=survey.files[0].feet),
         chunks=_chunks(recipe, (*geometry.shape, samples.size), survey, earlier, memory),
         volumes=volumes,
         trace_header_nbytes=survey.files[0].trace_header_nbytes,
         codec=recipe.codec,
         significant_bits=recipe.significant_bits,
+        duplicates=_duplicates(recipe, geometry),
+        bad_traces=recipe.bad_traces,
         warnings=(
             *oddities,
             *_other_starts(recipe, surveys, headers, samples),
+            *record_warnings(geometry.axes, survey.files[0]),
             *_rounding(recipe),
-            *(geometry.reasons if geometry.kind is Kind.FLAT else ()),
+            *(geometry.reasons if geometry.kind is Kind.FLAT else geometry.reasons[-1:] if _is_odd(geometry) else ()),
         ),
     )
+
+
+def _is_odd(geometry: Geometry) -> bool:
+    """Whether there is something about the geometry that a user should be told."""
+    is_ragged = geometry.is_in_file_order and geometry.kind is not Kind.STACK2D
+    return is_ragged or (geometry.axes[-1].word is None and not geometry.is_in_file_order)
+
+
+def _duplicates(recipe: ConvertRecipe, geometry: Geometry) -> Duplicates:
+    """Who has a cell that several traces claim; along a dimension they lie only if there is one."""
+    if recipe.duplicates == "dimension":
+        return "first" if geometry.axes[-1].word is not None else "dimension"
+    return recipe.duplicates or "first"
 
 
 def _order(
     name: str, recipe: ConvertRecipe, surveys: dict[str, Survey], geometry: Geometry, headers: SurveyHeaders
 ) -> Order:
-    if geometry.kind is Kind.STACK3D:
+    if not geometry.is_in_file_order:
         return headers.order or Indexed()
     expected, found = surveys[recipe.variable].trace_count, surveys[name].trace_count
     if expected != found:
         raise does_not_fit(name, surveys[name], f"expected {expected} traces as in the main survey, found {found}")
     return AsInFile()
+
+
+def _moved(opened: Survey, located: Survey) -> dict[str, HeaderField]:
+    """Words whose places were found out."""
+    return {name: field for name, field in located.fields[0].items() if opened.fields[0].get(name) != field}
 
 
 def check_samples(recipe: ConvertRecipe, surveys: dict[str, Survey]) -> None:

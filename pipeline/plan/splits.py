@@ -54,7 +54,7 @@ def _box(name: str, text: str, axes: tuple[Axis | SampleAxis, ...]) -> Box:
 
 def _by_label(axis: Axis | SampleAxis, bounds: tuple[float, float]) -> tuple[int, int]:
     if isinstance(axis, Axis):  # of traces it may be as long as the survey
-        labels: Sequence[float] = range(axis.first, axis.last + 1, axis.step)
+        labels: Sequence[float] = axis.listed or range(axis.first, axis.last + 1, axis.step)
     else:
         labels = axis.values.tolist()
     return bisect_left(labels, bounds[0]), bisect_right(labels, bounds[1])

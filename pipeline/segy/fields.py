@@ -1,6 +1,7 @@
 """Where words lie in SEG-Y headers: tables after SEG-Y revision 2.1 (SEG, 2023), byte positions counted from 1."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +10,6 @@ TEXT_HEADER_NBYTES = 3200
 BINARY_HEADER_NBYTES = 400
 FILE_HEADER_NBYTES = TEXT_HEADER_NBYTES + BINARY_HEADER_NBYTES
 TRACE_HEADER_NBYTES = 240
-
-END_OF_TEXT_STANZA = "((SEG:ENDTEXT))"
-"""Ends the extended text headers where their count is given as -1; compared without blanks, in capitals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +37,51 @@ BINARY_FIELDS = {
     "measurement_system": Field(3255, "i2"),
     "extended_sample_count": Field(3269, "i4"),
     "revision_major": Field(3501, "u1"),
+    "revision_minor": Field(3502, "u1"),
     "extended_text_header_count": Field(3505, "i2"),
-    "extra_trace_header_count": Field(3507, "i2"),
+    "extra_trace_header_count": Field(3507, "u2"),
+    "trace_count": Field(3513, "u8"),
+    "first_trace_offset": Field(3521, "u8"),
+    "trailer_record_count": Field(3529, "i4"),
 }
 
+EXTENDED_INTERVAL = Field(3273, "f8")
+"""Sample interval in microseconds, from revision 2 on; 0 leaves it to the one of two bytes."""
+
+BYTE_ORDER_CONSTANT = Field(3297, "i4")
+BYTE_ORDERS = {0x01020304: "big", 0x04030201: "little", 0x02010403: "pairwise"}
+"""What the constant of revision 2 reads as in big endian, by the order in which the file was written."""
+
 TRACE_FIELDS = {
+    "shot": Field(9, "i4"),
+    "channel": Field(13, "i4"),
+    "source_point": Field(17, "i4"),
     "cdp": Field(21, "i4"),
     "trace_identification": Field(29, "i2"),
     "offset": Field(37, "i4"),
     "coordinate_scalar": Field(71, "i2"),
+    "source_x": Field(73, "i4"),
+    "source_y": Field(77, "i4"),
+    "receiver_x": Field(81, "i4"),
+    "receiver_y": Field(85, "i4"),
     "coordinate_units": Field(89, "i2"),
     "delay_ms": Field(109, "i2"),
     "sample_count": Field(115, "u2"),
     "sample_interval_us": Field(117, "i2"),
+    "year": Field(157, "i2"),
+    "day_of_year": Field(159, "i2"),
+    "hour": Field(161, "i2"),
+    "minute": Field(163, "i2"),
+    "second": Field(165, "i2"),
     "cdp_x": Field(181, "i4"),
     "cdp_y": Field(185, "i4"),
     "time_scalar": Field(215, "i2"),
     "inline": Field(189, "i4"),
     "crossline": Field(193, "i4"),
 }
+
+EXTENSION_SAMPLE_COUNT = Field(240 + 137, "u4")
+"""In the first trace header extension of revision 2, samples of this trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +119,7 @@ SAMPLE_FORMATS = {
 """By the code in bytes 3225-3226; 13 and 14 are not in use."""
 
 
-def read_words(headers: NDArray[np.uint8], field: Field, *, byte_order: str) -> NDArray[np.integer]:
+def read_words(headers: NDArray[np.uint8], field: Field, *, byte_order: str) -> NDArray[Any]:
     """Takes one word out of each header.
 
     Args:
@@ -104,7 +128,7 @@ def read_words(headers: NDArray[np.uint8], field: Field, *, byte_order: str) -> 
         byte_order: ``big`` or ``little``.
 
     Returns:
-        Native integers (header).
+        (header), native.
     """
     first = field.first_byte - 1
     columns = np.ascontiguousarray(headers[:, first : first + field.nbytes])

@@ -15,6 +15,7 @@ import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
+from pipeline.segy.byte_order import swap_pairs
 from pipeline.segy.fields import TRACE_HEADER_NBYTES
 from pipeline.segy.file import SegyFile
 from pipeline.segy.read import fill, read_into, shorter, source_errors
@@ -53,6 +54,13 @@ def read_headers(file: SegyFile, start: int, stop: int) -> Iterator[Headers]:
         InputError: If the file ends early.
         SourceError: If it cannot be read.
     """
+    for headers in _as_stored(file, start, stop):
+        if file.is_pair_swapped:
+            swap_pairs(headers, header_nbytes=TRACE_HEADER_NBYTES)
+        yield headers
+
+
+def _as_stored(file: SegyFile, start: int, stop: int) -> Iterator[Headers]:
     filesystem, _ = fsspec.url_to_fs(file.url)
     if isinstance(filesystem, LocalFileSystem):
         yield from _read_local(file, start, stop)
@@ -67,7 +75,7 @@ def _read_local(file: SegyFile, start: int, stop: int) -> Iterator[Headers]:
     with source_errors(file.url), open(LocalFileSystem._strip_protocol(file.url), "rb") as opened:
         descriptor = opened.fileno()
         for begin, end in _ranges(start, stop, per_window):
-            if (nbytes := os.fstat(descriptor).st_size) < _offset(file, end):
+            if (nbytes := os.fstat(descriptor).st_size) < min(_offset(file, end), file.nbytes):
                 raise shorter(file.url, nbytes)
             if file.trace_nbytes > LONG_TRACE_NBYTES or _is_cached(descriptor, _offset(file, end - 1)):
                 yield _mapped(file, descriptor, begin, end)
@@ -87,7 +95,7 @@ def _mapped(file: SegyFile, descriptor: int, begin: int, end: int) -> Headers:
     headers = np.empty((end - begin, TRACE_HEADER_NBYTES), np.uint8)
     first = _offset(file, begin)
     before = first % mmap.ALLOCATIONGRANULARITY
-    length = _offset(file, end) - first + before
+    length = _offset(file, end - 1) + TRACE_HEADER_NBYTES - first + before  # the last trace may be cut off
     with mmap.mmap(descriptor, length, access=mmap.ACCESS_READ, offset=first - before) as memory:
         strides = (file.trace_nbytes, 1)
         headers[...] = np.ndarray(headers.shape, np.uint8, buffer=memory, offset=before, strides=strides)
@@ -99,7 +107,8 @@ def _stream(file: SegyFile, start: int, stop: int, read: Read, window_nbytes: in
     traces = np.empty((min(per_window, stop - start), file.trace_nbytes), np.uint8)
     for begin, end in _ranges(start, stop, per_window):
         window = traces[: end - begin]
-        read(_offset(file, begin), [memoryview(window.data).cast("B")])
+        first = _offset(file, begin)
+        read(first, [memoryview(window.data).cast("B")[: file.nbytes - first]])
         yield window[:, :TRACE_HEADER_NBYTES]
 
 
@@ -118,7 +127,7 @@ def _request_each(file: SegyFile, start: int, stop: int) -> Iterator[Headers]:
             found = filesystem.cat_ranges([path] * len(starts), starts, ends, on_error="raise")
         if len(found[-1]) < TRACE_HEADER_NBYTES:
             raise shorter(file.url, starts[-1] + len(found[-1]))
-        yield np.frombuffer(b"".join(found), np.uint8).reshape(-1, TRACE_HEADER_NBYTES)
+        yield np.frombuffer(bytearray(b"".join(found)), np.uint8).reshape(-1, TRACE_HEADER_NBYTES)
 
 
 def _ranges(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:

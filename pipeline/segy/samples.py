@@ -327,6 +327,7 @@ def _residue_rectangle(  # noqa: PLR0913 (as Numba takes it)
     residue: NDArray[Any],
 ) -> None:
     encoded = np.empty(count, np.uint32)
+    bits = samples.view(np.uint32)
     for target in range(rows.size):
         residue[target] = 0
         if rows[target] >= 0:
@@ -339,7 +340,12 @@ def _residue_rectangle(  # noqa: PLR0913 (as Numba takes it)
                     place = at + byte if is_big else at + nbytes - 1 - byte
                     word = word << np.uint64(8) | np.uint64(traces[rows[target], place])
                 sample = samples[target, index]
-                known = np.uint64(encoded[index]) if code == IBM else _encode_other(sample, code)
+                if code == IBM:
+                    known = np.uint64(encoded[index])
+                elif code == IEEE:
+                    known = np.uint64(bits[target, index])
+                else:
+                    known = _encode_other(sample, code)
                 residue[target, index] = word ^ known
 
 
@@ -379,6 +385,10 @@ class StoredTraces:
         """Whether the byte order is not this machine's."""
         return self.byte_order != sys.byteorder
 
+    def samples(self) -> NDArray[np.float32]:
+        """All samples of all traces, decoded: float32 (trace, sample)."""
+        return decode(self.words(np.arange(len(self.content)), 0, self.sample_count), self.code)
+
     def words(self, rows: NDArray[np.int64], start: int, stop: int) -> NDArray[Any]:
         """Words of some samples of some traces, (row, sample)."""
         nbytes = self.sample_nbytes
@@ -397,9 +407,6 @@ class StoredTraces:
             samples: float32 (row, at least ``stop - start``): decoded.
             out: Words like ``samples``, of `word_dtype`; what is longer is filled with 0.
         """
-        if self.code == IEEE:
-            out[...] = 0
-            return
         first_byte = self.header_nbytes + start * self.sample_nbytes
         is_big = self.byte_order == "big"
         _residue_rectangle(
@@ -445,6 +452,56 @@ def encode(samples: NDArray[np.float32], code: int) -> NDArray[Any]:
     else:
         _encode_others(samples.reshape(-1), code, words.reshape(-1))
     return words
+
+
+NATIVE_DTYPES = {
+    2: "int32",
+    3: "int16",
+    6: "float64",
+    7: "int32",
+    8: "int8",
+    9: "int64",
+    10: "uint32",
+    11: "uint16",
+    12: "uint64",
+    15: "uint32",
+    16: "uint8",
+}
+"""NumPy's types for samples by format code, where float32 is not the natural one."""
+
+
+def native_dtype(code: int) -> str:
+    """Data type that holds samples of a format as they are; ``float32`` where NumPy has none."""
+    return NATIVE_DTYPES.get(code, "float32")
+
+
+def as_native(words: NDArray[Any], code: int) -> NDArray[Any]:
+    """Samples of words in their own type: integers keep all their digits.
+
+    Args:
+        words: uint32, or uint64 of formats of eight bytes; any shape.
+        code: Of the sample format.
+    """
+    if code not in NATIVE_DTYPES:
+        return decode(words, code)
+    unused_bits = 8 * (words.itemsize - SAMPLE_FORMATS[code].nbytes)
+    dtype = np.dtype(NATIVE_DTYPES[code])
+    if dtype.kind == "i":
+        signed = (words << words.dtype.type(unused_bits)).view(f"i{words.itemsize}")
+        return np.asarray(signed >> unused_bits, dtype)
+    return words.view(dtype) if dtype.kind == "f" else words.astype(dtype)
+
+
+def words_of_native(samples: NDArray[Any], code: int) -> NDArray[Any]:
+    """Words of samples in their own type: the inverse of `as_native`."""
+    if code not in NATIVE_DTYPES:
+        return encode(np.ascontiguousarray(samples, np.float32), code)
+    unsigned = np.dtype(word_dtype(code))
+    if samples.dtype.kind == "f":
+        return np.ascontiguousarray(samples).view(unsigned)
+    mask = unsigned.type((1 << 8 * SAMPLE_FORMATS[code].nbytes) - 1)
+    widened = samples.astype(f"i{unsigned.itemsize}") if samples.dtype.kind == "i" else samples.astype(unsigned)
+    return np.asarray(widened.view(unsigned) & mask, unsigned)
 
 
 def word_dtype(code: int) -> str:

@@ -24,6 +24,7 @@ class ShardOutput:
     Attributes:
         manifest: This shard's part of the manifest, by ``VARIABLE/NAME``.
         headers: What the trace headers of each variable are like.
+        fates: How many traces of the main variable met which fate.
         source_nbytes: Asked for of source files.
         seconds: Spent so far, by stage.
         stored_nbytes: Written so far.
@@ -41,6 +42,7 @@ class ShardOutput:
         """
         self.manifest: Arrays = {}
         self.headers: dict[str, HeaderSummary] = {}
+        self.fates: dict[str, int] = {}
         self.source_nbytes = 0
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.stored_nbytes = 0

@@ -14,10 +14,11 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from data_catalog import Entry, layout
+from data_catalog import Entry, Role, layout
 from data_catalog.storage import is_local, open_storage
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.plan.design import StoreDesign
+from pipeline.shards.fates import counts_of
 from pipeline.storage.new_objects import NewObjects
 from pipeline.storage.objects import remove_object
 from pipeline.store.ledger import Arrays, Shard
@@ -67,6 +68,11 @@ class Predecessor:
         array = zarr.open_array(f"{self.url}/{layout.trace_header_path(volume)}", mode="r")
         return np.asarray(array[self.chunks.trace_slices(shard)])
 
+    def fates(self, shard: Shard) -> dict[str, int]:
+        """How many traces of one of its shards met which fate."""
+        array = zarr.open_array(f"{self.url}/{layout.FATE}", mode="r")
+        return counts_of(np.asarray(array[self.chunks.trace_slices(shard)]))
+
     def manifest(self, shard: Shard, name: str, arrays: Iterable[str]) -> Arrays:
         """What its manifest says of one of its shards, by ``VARIABLE/NAME``."""
         group = zarr.open_group(f"{self.url}/{layout.MANIFEST_GROUP}/{name}", mode="r")
@@ -88,15 +94,22 @@ def predecessor(entry: Entry) -> Predecessor:
 def is_alike(entry: Entry, design: StoreDesign) -> bool:
     """Whether a dataset's arrays are made as a design's are, so that objects can go from one to the other."""
     main = entry.variables.get(design.main.name)
-    coordinates = {coordinate.name for coordinate in design.coordinates}
+    wanted = {coordinate.name for coordinate in design.coordinates}
+    made = {layout.LIVE, layout.FATE, layout.TRACE_NUMBER, layout.TRACE_HEADER, *entry.sizes}
+    found = {name for name, variable in entry.variables.items() if variable.role is Role.COORDINATE} - made
     return (
         main is not None
         and entry.kind == design.kind
         and main.chunk_shape == design.chunks.chunk_shape
         and main.shard_shape == design.chunks.shard_shape
         and entry.recipe.get("codec") == design.codec
+        and main.dtype == design.main.dtype
         and entry.recipe.get("significant_bits") == design.significant_bits
-        and coordinates == {"cdp", "cdp_x", "cdp_y"} & entry.variables.keys()
+        and entry.recipe.get("bad_traces") == design.bad_traces
+        and design.duplicates != "mean"  # which traces share a cell, trace numbers do not tell
+        and all(axis.listed is None for axis in design.axes)
+        and layout.FATE in entry.variables
+        and wanted == found
     )
 
 

@@ -7,6 +7,7 @@ from data_catalog import InputError, layout
 from pipeline.plan.design import StoreDesign
 from pipeline.shards.output import ShardOutput
 from pipeline.shards.reuse import Predecessor
+from pipeline.shards.trace_values import write_coordinates
 from pipeline.store.ledger import Shard
 from pipeline.survey.files import Survey
 from pipeline.survey.header_words import summarise
@@ -49,13 +50,10 @@ def take_over(
             path, predecessor.object_url(path, earlier, extra_dims=extra_dims), extra_dims=extra_dims
         )
 
-    per_trace = [layout.LIVE, *(coordinate.name for coordinate in design.coordinates)]
-    if len(shard) == 1:
-        per_trace.append(design.axes[0].name)
-    for path in per_trace:
-        hand_over(path, extra_dims=0)
+    hand_over(layout.LIVE, extra_dims=0)
     for volume in design.volumes:
         hand_over(layout.trace_number_path(volume.key), extra_dims=0)
+        hand_over(layout.fate_path(volume.key), extra_dims=0)
         hand_over(layout.residue_path(volume.name), extra_dims=1)
         hand_over(layout.trace_header_path(volume.key), extra_dims=1)
         manifest = predecessor.manifest(earlier, volume.name, design.manifest_arrays(volume))
@@ -70,4 +68,8 @@ def take_over(
             numbers[volume.name][occupied][in_file_order], headers[occupied][in_file_order]
         )
         output.headers[volume.name] = summarise(words)
+        if volume.is_main:  # its coordinates may come from other header words by now
+            cells = tuple(index[in_file_order] for index in np.nonzero(occupied))
+            write_coordinates(output, design, shard, cells, words)
+    output.fates = predecessor.fates(earlier)
     return True

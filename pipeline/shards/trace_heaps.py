@@ -49,13 +49,21 @@ class TraceHeaps:
     range_traces: int
     shard_grid: tuple[int, ...]
 
-    def read(self, shard: tuple[int, ...], ordered: NDArray[np.int64], out: NDArray[np.uint8]) -> int:
+    def read(
+        self,
+        shard: tuple[int, ...],
+        ordered: NDArray[np.int64],
+        out: NDArray[np.uint8],
+        *,
+        may_hold_others: bool = False,
+    ) -> int:
         """Reads the traces of a shard.
 
         Args:
             shard: Its index on the trace dimensions.
             ordered: int64: its trace numbers, ascending.
             out: uint8 (trace, byte), contiguous: filled in that order.
+            may_hold_others: Whether traces of the shard may have no cell, because others have theirs.
 
         Returns:
             Bytes read.
@@ -74,11 +82,19 @@ class TraceHeaps:
             first, last = np.frombuffer(read_object(url, place, place + 2 * _NUMBER.itemsize), _NUMBER).tolist()
             expected = ordered[ordered // self.range_traces == range_index]
             found = np.empty(last - first, _NUMBER)
-            traces = content[done : done + found.size * trace_nbytes] if found.size == expected.size else content[:0]
+            traces = content[done : done + expected.size * trace_nbytes]
             start = table_nbytes + first * (_NUMBER.itemsize + trace_nbytes)
-            read_into(url, start, [found.view(np.uint8).data, traces])
-            if not np.array_equal(found, expected):
+            if found.size == expected.size:
+                read_into(url, start, [found.view(np.uint8).data, traces])
+            else:
+                read_into(url, start, [found.view(np.uint8).data])
+            is_complete = np.isin(expected, found).all() if may_hold_others else np.array_equal(found, expected)
+            if not is_complete:
                 raise OtherTraces(_other_traces(shard, found, expected))
+            if found.size != expected.size:
+                for row, place in enumerate(np.searchsorted(found, expected).tolist()):
+                    begin = start + found.nbytes + place * trace_nbytes
+                    read_into(url, begin, [traces[row * trace_nbytes : (row + 1) * trace_nbytes]])
             done += traces.nbytes
         return done
 
@@ -102,7 +118,7 @@ def make_heaps(
 
     Args:
         survey: The files.
-        axes: Inline and crossline.
+        axes: Trace axes, each labelled by a header word.
         chunks: Chunks and shards.
         name: Of the variable, for the progress bar.
         url: Folder on scratch.
@@ -147,7 +163,7 @@ def _sort_range(job: _HeapJob, range_index: int) -> int:
 
 def _shards(job: _HeapJob, words: HeaderWords) -> NDArray[np.int64]:
     """int64 (trace): position of each trace's shard in storage order; one beyond the last for traces off the grid."""
-    positions = [axis.positions(words[axis.name]) for axis in job.axes]
+    positions = [axis.positions(words[str(axis.word)]) for axis in job.axes]
     inside = np.all([position >= 0 for position in positions], axis=0)
     shards = [position // length for position, length in zip(positions, job.chunks.trace_shard_shape, strict=True)]
     found = np.full(inside.shape, int(np.prod(job.heaps.shard_grid)), np.int64)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -15,25 +15,30 @@ from numpy.typing import NDArray
 from data_catalog import InputError, layout
 from pipeline.plan.chunking import SAMPLE_NBYTES
 from pipeline.plan.costs import Reads
-from pipeline.plan.design import StoreDesign, VolumeDesign
+from pipeline.plan.design import StoreDesign, VolumeDesign, does_not_fit
 from pipeline.recipe import Label
-from pipeline.segy.samples import StoredTraces, word_dtype
+from pipeline.segy.samples import StoredTraces, as_native, native_dtype, word_dtype, words_of_native
 from pipeline.shards.buffers import Buffers, lent_buffers
 from pipeline.shards.classes import as_classes
 from pipeline.shards.column import Column, decode_column
+from pipeline.shards.fates import averaged, counts_of, fates_of
 from pipeline.shards.output import ShardOutput
+from pipeline.shards.repeated import repeats_of
 from pipeline.shards.reuse import Predecessor
 from pipeline.shards.statistics import class_counts
 from pipeline.shards.take_over import take_over
 from pipeline.shards.trace_heaps import OtherTraces, TraceHeaps
+from pipeline.shards.trace_values import on_grid, write_coordinates
 from pipeline.storage.codec import ShardEncoder
 from pipeline.storage.new_objects import NewObjects
 from pipeline.store.ledger import Arrays, Ledger, Shard, ShardRecord
-from pipeline.store.template import CLASS, FLOAT, codec_of
+from pipeline.store.template import CLASS, codec_of
 from pipeline.survey.files import Survey
 from pipeline.survey.header_words import HeaderWords, summarise
 from pipeline.survey.order import NO_TRACE, Indexed
 from pipeline.work.attempt import give_up_thread
+
+FLOAT, DOUBLE = "float32", "float64"
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,7 @@ def write_shard(job: ShardJob, shard: Shard) -> ShardReport:
         seconds=output.seconds,
         worker=f"{socket.gethostname()}:{os.getpid()}",
         headers=output.headers,
+        fates=output.fates,
     )
     ledger.complete(record, output.manifest)
     return ShardReport(record, was_taken_over=was_taken_over)
@@ -163,6 +169,7 @@ class _ShardWriter:
         self.output = output
         self.buffers = buffers
         self.live = np.empty(0, np.bool_)
+        self.main_keys: HeaderWords = {}
 
     def write_volume(self, volume: VolumeDesign, numbers: NDArray[np.int64]) -> None:
         """Reads one variable's traces and writes all that is made of them."""
@@ -174,18 +181,30 @@ class _ShardWriter:
         words = self.job.surveys[volume.name].header_words(numbers[cells], traces.headers)
         self._check_positions(volume, cells, numbers[cells], words)
         self.output.headers[volume.name] = summarise(words)
+        self._check_keys(volume, numbers[cells], words)
         rows = self._padded_rows(cells)
         if volume.label is None:
-            live = self._write_samples(volume, traces, rows)
+            survey = self.job.surveys[volume.name]
+            fates = fates_of(numbers, self.design.chunks.trace_shard_shape, survey.truncated_traces)
+            shown = traces
+            if self.design.duplicates == "mean" and isinstance(volume.order, Indexed):
+                where = self.design.chunks.trace_slices(self.shard)
+                shown = averaged(traces, rows, repeats_of(self.job.url, volume).within(where), survey, fates)
+            live = self._write_samples(volume, shown, traces, rows, fates)
+            inside = tuple(slice(0, size) for size in numbers.shape)
+            self.output.write_per_trace(layout.fate_path(volume.key), fates[inside], fill=layout.ABSENT)
             self.output.write_per_trace(
-                layout.trace_header_path(volume.key), self._on_grid(cells, traces.headers, fill=0), fill=0
+                layout.trace_header_path(volume.key),
+                on_grid(self.design, self.shard, cells, traces.headers, fill=0),
+                fill=0,
             )
         else:
             self._write_classes(volume, volume.label, traces, rows, numbers[cells])
         if volume.is_main:
             self.live = live
-            self.output.write_per_trace(layout.LIVE, live[tuple(slice(0, size) for size in numbers.shape)], fill=False)
-            self._write_coordinates(cells, words)
+            self.output.write_per_trace(layout.LIVE, live[inside], fill=False)
+            self.output.fates = counts_of(fates)
+            write_coordinates(self.output, self.design, self.shard, cells, words)
         if not isinstance(volume.order, Indexed):
             self.output.write_per_trace(layout.trace_number_path(volume.key), numbers, fill=NO_TRACE)
 
@@ -196,12 +215,27 @@ class _ShardWriter:
         buffer = self.buffers.take("traces", nbytes).reshape(ordered.size, file.trace_nbytes)
         if heaps := self.job.heaps.get(volume.name):
             try:
-                self.output.source_nbytes += heaps.read(self.shard, ordered, buffer)
+                is_indexed = isinstance(volume.order, Indexed)
+                self.output.source_nbytes += heaps.read(self.shard, ordered, buffer, may_hold_others=is_indexed)
             except OtherTraces as error:
                 raise self._elsewhere(volume, f"of {volume.name}, {error}") from None
         else:
             self.output.source_nbytes += survey.read(ordered, buffer, gap_nbytes=self.job.reads[volume.name].gap_nbytes)
-        return StoredTraces(buffer, file.trace_header_nbytes, file.byte_order, file.format_code)
+        return StoredTraces(buffer, file.trace_header_nbytes, file.word_order, file.format_code)
+
+    def _check_keys(self, volume: VolumeDesign, ordered: NDArray[np.int64], words: HeaderWords) -> None:
+        """Sees that traces in the order of their files have the numbers that the main variable's have."""
+        keys = {name: words[name] for name in self.design.keys}
+        if volume.is_main:
+            self.main_keys = keys
+            return
+        for name, values in keys.items():
+            differs = values != self.main_keys[name]
+            if differs.any():
+                row = int(differs.argmax())
+                survey = self.job.surveys[volume.name]
+                reason = f"trace {int(ordered[row])} has {name} {int(values[row])}, and the survey's has "
+                raise does_not_fit(volume.name, survey, f"{reason}{int(self.main_keys[name][row])}")
 
     def _check_positions(
         self, volume: VolumeDesign, cells: Any, ordered: NDArray[np.int64], words: HeaderWords
@@ -210,11 +244,12 @@ class _ShardWriter:
         if len(cells) == 1:
             return
         where = self.design.chunks.trace_slices(self.shard)
-        expected = [
-            axis.labels(part.start, part.stop)[index]
+        placed = [
+            (axis.word, axis.labels(part.start, part.stop)[index])
             for axis, part, index in zip(self.design.axes, where, cells, strict=True)
+            if axis.word is not None
         ]
-        names = [axis.name for axis in self.design.axes]
+        names, expected = [name for name, _ in placed], [labels for _, labels in placed]
         differs = np.any([words[name] != labels for name, labels in zip(names, expected, strict=True)], axis=0)
         if not differs.any():
             return
@@ -236,13 +271,27 @@ class _ShardWriter:
         rows[cells] = np.arange(len(cells[0]))
         return rows
 
-    def _write_samples(self, volume: VolumeDesign, traces: StoredTraces, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Writes samples and what they cannot carry.
+    def _write_samples(
+        self,
+        volume: VolumeDesign,
+        shown: StoredTraces,
+        traces: StoredTraces,
+        rows: NDArray[np.int64],
+        fates: NDArray[np.uint8],
+    ) -> NDArray[np.bool_]:
+        """Writes samples and what they cannot carry; takes down what became of traces.
+
+        Args:
+            volume: Whose.
+            shown: What samples are made of.
+            traces: What the residue leads back to: the same, or the first of those that ``shown`` has the means of.
+            rows: int64 (trace dimensions): which trace is in each cell.
+            fates: uint8, likewise: changed where samples tell more.
 
         Returns:
             bool, like ``rows``: where there is a trace that is other than zero.
         """
-        codec = codec_of(self.design, FLOAT)
+        codec = codec_of(self.design, volume.dtype)
         manifest = self._new_manifest(volume)
         live = np.zeros(rows.shape, np.bool_)
         with (
@@ -250,23 +299,66 @@ class _ShardWriter:
             self.output.shard_of(layout.residue_path(volume.name)) as residue,
         ):
             for index, where, of_column in self._columns(rows):
-                column = self._decoded(traces, of_column, dropped_bits=self.design.dropped_bits)
+                column, of_shown = self._judged(volume, shown, of_column, fates, where)
+                is_own = shown is traces and of_shown is of_column
                 live[where] = column.live.reshape(live[where].shape)
                 for name, values in column.statistics.items():
                     manifest[name][index] = values
                 manifest[layout.HISTOGRAM][index] = column.histogram
                 if self.design.dropped_bits:
                     manifest[layout.ROUNDING_ERROR][index] = column.rounding_error
-                for chunk, block in enumerate(column.samples):
-                    if not column.has_bits[chunk]:
+                for chunk in range(len(column.samples)):
+                    block, has_bits, is_exact = self._block(volume, column, chunk, shown, of_shown)
+                    if not has_bits:
                         manifest[layout.IS_FILL][*index, chunk] = True
                     else:
                         manifest[layout.CHECKSUM][*index, chunk] = self.output.add(
                             samples, codec, (*index, chunk), block
                         )
-                    if not column.is_exact[chunk] and not self.design.dropped_bits:
+                    if not (is_exact and is_own) and not self.design.dropped_bits:
                         self._add_residue(residue, traces, of_column, (*index, chunk), block)
         return live
+
+    def _judged(
+        self,
+        volume: VolumeDesign,
+        traces: StoredTraces,
+        of_column: NDArray[np.int64],
+        fates: NDArray[np.uint8],
+        where: tuple[slice, ...],
+    ) -> tuple[Column, NDArray[np.int64]]:
+        """A column, decoded, after what becomes of traces with samples that are no numbers.
+
+        Returns:
+            The column, and the rows that it has samples of: without traces that were dropped, if any were.
+        """
+        dropped_bits = self.design.dropped_bits
+        column = self._decoded(traces, of_column, dropped_bits=dropped_bits)
+        if volume.dtype == DOUBLE:  # of which float32 knows neither the largest nor the smallest
+            of_words = np.zeros((of_column.size, traces.sample_count))
+            of_words[of_column >= 0] = as_native(
+                traces.words(of_column[of_column >= 0], 0, traces.sample_count), traces.code
+            )
+            column = replace(column, live=(of_words != 0).any(axis=1))
+            is_bad = ~np.isfinite(of_words).all(axis=1)
+        else:
+            is_bad = ~np.isfinite(column.samples).all(axis=(0, 2))
+        if not is_bad.any():
+            return column, of_column
+        if self.design.bad_traces == "fail":
+            raise InputError(
+                f"shard {self.shard} of {volume.name} has {int(is_bad.sum())} traces with samples that are NaN or "
+                "infinite, and --bad-traces is fail: choose salvage or drop, or correct the file."
+            )
+        is_dropped = self.design.bad_traces == "drop"
+        of_traces = fates[where].reshape(-1)
+        told = is_bad if is_dropped else is_bad & (of_traces == layout.KEPT)
+        of_traces[told] = layout.DROPPED if is_dropped else layout.NONFINITE
+        fates[where] = of_traces.reshape(fates[where].shape)
+        if not is_dropped:
+            return column, of_column
+        kept = np.where(is_bad, -1, of_column)
+        return replace(self._decoded(traces, kept, dropped_bits=dropped_bits), live=column.live & ~is_bad), kept
 
     def _write_classes(
         self,
@@ -314,19 +406,44 @@ class _ShardWriter:
             out = self.buffers.take("column", nbytes).view(np.float32)
             return decode_column(traces, rows, width=chunks.chunk_shape[-1], out=out, dropped_bits=dropped_bits)
 
+    def _block(
+        self, volume: VolumeDesign, column: Column, chunk: int, traces: StoredTraces, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[Any], bool, bool]:
+        """A chunk as it is stored; 0 where there is no trace, and beyond the end of one.
+
+        Returns:
+            Samples (trace, sample), whether any of them is other than +0, and whether they certainly lead back to the
+            words that they were made of.
+        """
+        if volume.dtype == FLOAT:
+            return column.samples[chunk], bool(column.has_bits[chunk]), bool(column.is_exact[chunk])
+        shape = column.samples[chunk].shape
+        start, stop = chunk * shape[1], min((chunk + 1) * shape[1], traces.sample_count)
+        block = np.zeros(shape, native_dtype(traces.code))
+        is_there = rows >= 0
+        block[is_there, : stop - start] = as_native(traces.words(rows[is_there], start, stop), traces.code)
+        return block, bool(block.view(np.uint8).any()), True
+
     def _add_residue(
         self,
         encoder: ShardEncoder,
         traces: StoredTraces,
         rows: NDArray[np.int64],
         index: tuple[int, ...],
-        block: NDArray[np.float32],
+        block: NDArray[Any],
     ) -> None:
         """Adds what the samples of a chunk cannot carry, if there is anything."""
         lost = np.empty(block.shape, word_dtype(traces.code))
         start = index[-1] * block.shape[1]
+        stop = min(start + block.shape[1], traces.sample_count)
         with self.output.timed("decode"):
-            traces.residue(rows, start, min(start + block.shape[1], traces.sample_count), block, lost)
+            if block.dtype == np.float32:
+                traces.residue(rows, start, stop, block, lost)
+            else:
+                is_there = rows >= 0
+                lost[...] = 0
+                lost[is_there, : stop - start] = traces.words(rows[is_there], start, stop)
+                lost[is_there] ^= words_of_native(block[is_there], traces.code)
         if lost.any():
             self.output.add(encoder, codec_of(self.design, str(lost.dtype)), index, lost)
 
@@ -339,18 +456,3 @@ class _ShardWriter:
         }
         self.output.manifest |= {f"{volume.name}/{name}": array for name, array in arrays.items()}
         return arrays
-
-    def _write_coordinates(self, cells: Any, words: HeaderWords) -> None:
-        for coordinate in self.design.coordinates:
-            values = self._on_grid(cells, coordinate.values(words).astype(coordinate.dtype), fill=coordinate.empty)
-            self.output.write_per_trace(coordinate.name, values, fill=coordinate.empty)
-        where = self.design.chunks.trace_slices(self.shard)
-        if len(where) == 1:
-            axis = self.design.axes[0]
-            self.output.write_per_trace(axis.name, axis.labels(where[0].start, where[0].stop), fill=0)
-
-    def _on_grid(self, cells: Any, values: NDArray[Any], *, fill: float) -> NDArray[Any]:
-        where = self.design.chunks.trace_slices(self.shard)
-        grid = np.full((*(part.stop - part.start for part in where), *values.shape[1:]), fill, values.dtype)
-        grid[cells] = values
-        return grid

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from data_catalog import layout
 from data_catalog.schema import Model
@@ -38,6 +39,7 @@ class ShardRecord(Model):
         seconds: Time spent in each stage.
         worker: Host and process.
         headers: Summary of the trace headers of each variable.
+        fates: How many traces of the main variable met which fate.
     """
 
     shard: Shard
@@ -47,6 +49,7 @@ class ShardRecord(Model):
     seconds: dict[str, float]
     worker: str
     headers: dict[str, HeaderSummary]
+    fates: dict[str, int] = Field(default_factory=dict)
 
 
 class FailureRecord(Model):

@@ -36,7 +36,25 @@ class _ManifestJob:
         )
 
 
-def write_manifest(url: str, design: StoreDesign, *, client: Client) -> dict[str, HeaderSummary]:
+@dataclass(frozen=True)
+class Gathered:
+    """What the records of shards say together.
+
+    Attributes:
+        headers: What the trace headers of each variable are like.
+        fates: How many traces of the main variable met which fate.
+    """
+
+    headers: dict[str, HeaderSummary]
+    fates: dict[str, int]
+
+    def plus(self, other: "Gathered") -> "Gathered":
+        """What the records of both say."""
+        fates = {name: self.fates.get(name, 0) + other.fates.get(name, 0) for name in {**self.fates, **other.fates}}
+        return Gathered(_merged(self.headers, other.headers), fates)
+
+
+def write_manifest(url: str, design: StoreDesign, *, client: Client) -> Gathered:
     """Writes the manifest of all variables from a complete ledger.
 
     Args:
@@ -45,7 +63,7 @@ def write_manifest(url: str, design: StoreDesign, *, client: Client) -> dict[str
         client: Where the work is done.
 
     Returns:
-        What the trace headers of each variable are like, over all traces.
+        What is known of all traces.
 
     Raises:
         WorkError: If a shard has no record.
@@ -56,13 +74,13 @@ def write_manifest(url: str, design: StoreDesign, *, client: Client) -> dict[str
     create_manifest(url, design, (*(n * count for n, count in per_dimension), chunks.chunk_grid[-1]))
     pieces = product(*(range(ceil(size / n)) for size, n in zip(chunks.shard_grid, piece, strict=True)))
     job = _ManifestJob(url, design, piece)
-    merged: dict[str, HeaderSummary] = {}
+    gathered = Gathered({}, {})
     for outcome in run_windowed(client, _write_piece, pieces, shared=job):
-        merged = _merged(merged, outcome.result())
-    return merged
+        gathered = gathered.plus(outcome.result())
+    return gathered
 
 
-def _write_piece(job: _ManifestJob, index: Shard) -> dict[str, HeaderSummary]:
+def _write_piece(job: _ManifestJob, index: Shard) -> Gathered:
     chunks, ledger = job.design.chunks, Ledger(job.url)
     shards = list(job.shards(index))
     first, last = chunks.manifest_slices(shards[0]), chunks.manifest_slices(shards[-1])
@@ -72,7 +90,7 @@ def _write_piece(job: _ManifestJob, index: Shard) -> dict[str, HeaderSummary]:
         for volume in job.design.volumes
         for name, (dtype, extra) in job.design.manifest_arrays(volume).items()
     }
-    summaries: dict[str, HeaderSummary] = {}
+    gathered = Gathered({}, {})
     for shard in shards:
         found = ledger.read(shard)
         if found is None:
@@ -84,10 +102,10 @@ def _write_piece(job: _ManifestJob, index: Shard) -> dict[str, HeaderSummary]:
         )
         for name, values in arrays.items():
             pieces[name][target] = values
-        summaries = _merged(summaries, record.headers)
+        gathered = gathered.plus(Gathered(record.headers, record.fates))
     for name, values in pieces.items():
         _write_whole_chunk(zarr.open_array(f"{job.url}/{layout.MANIFEST_GROUP}/{name}", mode="r+"), where, values)
-    return summaries
+    return gathered
 
 
 def _piece(shard_grid: tuple[int, ...], chunks_per_shard: int) -> Shard:

@@ -24,6 +24,7 @@ def make_entry(
     splits: dict[str, tuple[Box, ...]],
     surveys: dict[str, Survey],
     headers: HeaderSummary,
+    fates: dict[str, int],
 ) -> Entry:
     """Describes a store as it stands.
 
@@ -33,6 +34,7 @@ def make_entry(
         splits: Boxes of each split.
         surveys: The files of each variable.
         headers: What the trace headers of the main survey are like.
+        fates: How many traces of the main survey met which fate.
     """
     return Entry(
         name=recipe.name,
@@ -46,8 +48,30 @@ def make_entry(
         splits=splits,
         sources=tuple(source for name, survey in surveys.items() for source in _sources(name, survey)),
         recipe=recipe.model_dump(mode="json"),
-        warnings=(*design.warnings, *_losses(recipe.out, design), *header_warnings(headers, design.coordinates)),
+        fates=fates,
+        warnings=(
+            *design.warnings,
+            *_losses(recipe.out, design),
+            *_odd_fates(fates, design),
+            *header_warnings(headers, design.coordinates, design.axes),
+        ),
     )
+
+
+def _odd_fates(fates: dict[str, int], design: StoreDesign) -> Iterator[str]:
+    """What became of traces that are not simply there."""
+    if count := fates.get("repeated"):
+        kept = {"first": "the first of each is kept", "last": "the last of each is kept", "mean": "their mean is kept"}
+        yield (
+            f"{count} traces repeat the {' and '.join(axis.name for axis in design.axes)} of another one: "
+            f"{kept[design.duplicates]}, and the others for the export alone"
+        )
+    if count := fates.get("outside"):
+        yield f"{count} traces have numbers far off all others, and no cell: they are kept for the export alone"
+    if count := fates.get("nonfinite"):
+        yield f"{count} traces have samples that are NaN or infinite; they are kept, and no statistics count them"
+    if count := fates.get("dropped"):
+        yield f"{count} traces with samples that are NaN or infinite are zero, and not live"
 
 
 def _losses(url: str, design: StoreDesign) -> Iterator[str]:

@@ -61,11 +61,12 @@ class StoredPlan(Model):
     @property
     def shard_fingerprint(self) -> str:
         """Digest of what decides a shard's content, besides which traces are in it."""
-        fields = {"coordinates", "codec", "significant_bits", "trace_header_nbytes"}
+        fields = {"coordinates", "codec", "significant_bits", "trace_header_nbytes", "duplicates", "bad_traces"}
         design = self.design.model_dump(mode="json", include=fields)
         chunks = (self.design.chunks.chunk_shape, self.design.chunks.shard_shape)
-        recipe = self.recipe.model_dump(mode="json", include={"labels", "header_bytes", "domain"})
-        return _digest([design, chunks, recipe, [source.model_dump(mode="json") for source in self.sources]])
+        recipe = self.recipe.model_dump(mode="json", include={"labels", "domain", "reading"})
+        words = [(volume.name, volume.words, volume.dtype, repr(volume.moved)) for volume in self.design.volumes]
+        return _digest([design, words, chunks, recipe, [source.model_dump(mode="json") for source in self.sources]])
 
 
 def planned_sources(surveys: dict[str, Survey]) -> tuple[PlannedSource, ...]:

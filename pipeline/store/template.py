@@ -16,7 +16,7 @@ from pipeline.survey.axis import Axis, SampleAxis
 from pipeline.survey.files import Survey
 from pipeline.survey.order import NO_TRACE, AsInFile
 
-FLOAT, CLASS = "float32", "uint8"
+CLASS = "uint8"
 
 BINS_PER_CHUNK = 256
 """Of a histogram in the manifest: most chunks hold zeros alone and are not stored, the others take little memory."""
@@ -59,7 +59,7 @@ def create_manifest(url: str, design: StoreDesign, chunks: tuple[int, ...]) -> N
     dims = tuple(f"{dim}_chunk" for dim in design.dims)
     for volume in design.volumes:
         for name, (dtype, extra) in design.manifest_arrays(volume).items():
-            _create(
+            create_array(
                 root,
                 layout.manifest_path(volume.name, name),
                 shape=(*design.chunks.chunk_grid, *extra),
@@ -127,7 +127,13 @@ class _Template:
             fill=NO_TRACE,
         )
         if volume.label is None:
-            _create(
+            self._add_per_trace(
+                layout.fate_path(volume.key),
+                "uint8",
+                "what became of the trace",
+                flags={"flag_values": list(range(len(layout.FATES))), "flag_meanings": " ".join(layout.FATES)},
+            )
+            create_array(
                 self.root,
                 layout.trace_header_path(volume.key),
                 shape=(*self.trace_shape, self.design.trace_header_nbytes),
@@ -147,7 +153,9 @@ class _Template:
             }
             self._add_volume(volume.name, CLASS, attributes, fill=volume.label.ignore_value)
             return
-        self._add_volume(volume.name, FLOAT, _attributes(Role.INPUT, long_name="seismic " + volume.name), fill=0.0)
+        self._add_volume(
+            volume.name, volume.dtype, _attributes(Role.INPUT, long_name="seismic " + volume.name), fill=0.0
+        )
         if not self.design.dropped_bits:
             self._add_volume(
                 layout.residue_path(volume.name),
@@ -159,7 +167,7 @@ class _Template:
     def add_file_headers(self, volume: VolumeDesign, survey: Survey) -> None:
         for index, file in enumerate(survey.files):
             header = np.frombuffer(read_bytes(file.url, 0, file.header_nbytes), np.uint8)
-            array = _create(
+            array = create_array(
                 self.root,
                 layout.file_header_path(index, volume.key),
                 shape=header.shape,
@@ -170,7 +178,7 @@ class _Template:
             array[:] = header
 
     def _add_axis(self, axis: Axis | SampleAxis, dtype: str, *, chunks: tuple[int, ...]) -> zarr.Array[Any]:
-        return _create(
+        return create_array(
             self.root,
             axis.name,
             shape=(axis.size,),
@@ -184,7 +192,7 @@ class _Template:
     def _add_volume(self, path: str, dtype: str, attributes: dict[str, Any], *, fill: float) -> None:
         chunks: ChunkPlan = self.design.chunks
         spatial = [coordinate.name for coordinate in self.design.coordinates]
-        _create(
+        create_array(
             self.root,
             path,
             shape=chunks.shape,
@@ -199,9 +207,16 @@ class _Template:
         )
 
     def _add_per_trace(
-        self, path: str, dtype: str, long_name: str, *, units: str | None = None, fill: float = 0
+        self,
+        path: str,
+        dtype: str,
+        long_name: str,
+        *,
+        units: str | None = None,
+        fill: float = 0,
+        flags: dict[str, Any] | None = None,
     ) -> None:
-        _create(
+        create_array(
             self.root,
             path,
             shape=self.trace_shape,
@@ -210,14 +225,17 @@ class _Template:
             compressors=codec_of(self.design, dtype).compressors(),
             fill_value=fill,
             dimension_names=self.design.dims[:-1],
-            attributes=_attributes(Role.COORDINATE, long_name=long_name, units=units),
+            attributes=_attributes(Role.COORDINATE, long_name=long_name, units=units) | (flags or {}),
         )
 
 
-def _create(root: zarr.Group, path: str, *, shape: tuple[int, ...], **settings: Any) -> zarr.Array[Any]:
+def create_array(root: zarr.Group, path: str, *, shape: tuple[int, ...], **settings: Any) -> zarr.Array[Any]:
     """Creates an array, unless it is there already: then its shape is brought up to date, and its content kept."""
     found = root.get(path)
-    if isinstance(found, zarr.Array) and found.chunks == settings["chunks"]:
+    if isinstance(found, zarr.Array) and (found.chunks, found.dtype) == (
+        settings["chunks"],
+        np.dtype(settings["dtype"]),
+    ):
         if found.shape != shape:
             found.resize(shape)
         if found.attrs.asdict() != settings.get("attributes", {}):

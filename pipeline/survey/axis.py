@@ -1,5 +1,6 @@
-"""Labelled dimensions as progressions: an axis of any length is a few numbers."""
+"""Labelled dimensions: progressions, of any length a few numbers, or lists where labels come in no equal steps."""
 
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -8,15 +9,26 @@ from pydantic import Field
 
 from data_catalog.schema import Model, Name, Size
 
+MOST_LISTED = 2**17
+"""Labels that are listed one by one: they are part of the plan, which every worker reads."""
+
+_WORDS = {"record": "start_time", "receiver": "channel", "trace": None, "duplicate": None}
+
+
+def word_of(axis_name: str) -> str | None:
+    """The header word that labels an axis; None where positions are counted."""
+    return _WORDS.get(axis_name, axis_name)
+
 
 class Axis(Model):
-    """A dimension of traces, labelled in equal steps.
+    """A dimension of traces, labelled in equal steps, or as listed.
 
     Attributes:
         name: Dimension name.
         first: Label of position 0.
         step: From one label to the next.
         size: Number of labels.
+        listed: All labels, ascending, where they come in no equal steps.
         long_name: CF long name.
         units: CF units; None for a number.
     """
@@ -25,13 +37,19 @@ class Axis(Model):
     first: int
     step: Annotated[int, Field(ge=1)] = 1
     size: Size
+    listed: tuple[int, ...] | None = None
     long_name: str
     units: str | None = None
 
     @property
+    def word(self) -> str | None:
+        """The header word that labels it; None where positions are counted."""
+        return word_of(self.name)
+
+    @property
     def last(self) -> int:
         """The last label."""
-        return self.first + (self.size - 1) * self.step
+        return self.listed[-1] if self.listed else self.first + (self.size - 1) * self.step
 
     @property
     def values(self) -> NDArray[np.int64]:
@@ -40,12 +58,21 @@ class Axis(Model):
 
     def labels(self, start: int, stop: int) -> NDArray[np.int64]:
         """The labels of a range of positions, int64."""
+        if self.listed:
+            return self._listed[start:stop]
         return self.first + self.step * np.arange(start, stop, dtype=np.int64)
 
     def positions(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """The position of each label, int64; -1 where the axis does not have it."""
+        if self.listed:
+            positions = np.minimum(np.searchsorted(self._listed, labels), self.size - 1)
+            return np.where(self._listed[positions] == labels, positions, -1)
         positions, beside = np.divmod(labels - self.first, self.step)
         return np.where((beside == 0) & (positions >= 0) & (positions < self.size), positions, -1)
+
+    @cached_property
+    def _listed(self) -> NDArray[np.int64]:
+        return np.array(self.listed, np.int64)
 
 
 class SampleAxis(Model):
@@ -62,7 +89,7 @@ class SampleAxis(Model):
 
     name: Name
     first: float
-    interval_us: int
+    interval_us: float
     size: Size
     long_name: str
     units: str
@@ -75,4 +102,4 @@ class SampleAxis(Model):
     @property
     def values(self) -> NDArray[np.float64]:
         """All labels, float64."""
-        return self.first + np.arange(self.size) * self.interval_us / 1000.0
+        return np.asarray(self.first + np.arange(self.size) * self.interval_us / 1000.0, np.float64)

@@ -51,6 +51,7 @@ class SortJob:
         splitters: uint64, ascending: first key of each band but the lowest one.
         folder: URL of the folder of the runs.
         run_traces: Traces in a run.
+        outside: Folder for the running numbers of traces without a key; None keeps none.
     """
 
     index: TraceIndex
@@ -58,6 +59,7 @@ class SortJob:
     splitters: Keys
     folder: str
     run_traces: int
+    outside: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,19 +70,17 @@ class SortedRuns:
         folder: URL of the folder.
         bands: int32 (run, 2): the lowest band of which a run has keys, and the one after the highest.
         outside_count: Traces without a key.
-        repeat_count: Traces left out because an earlier one of their run has the same key.
     """
 
     folder: str
     bands: NDArray[np.int32]
     outside_count: int
-    repeat_count: int
 
     def read(self, band: int) -> Iterator[NDArray[Any]]:
         """The records of one band, run after run in the order of the traces.
 
         Yields:
-            `RECORD` (trace), by ascending keys, none of which comes twice in one run.
+            `RECORD` (trace), by ascending keys; those of equal keys in the order of the traces.
         """
         for run in np.flatnonzero((self.bands[:, 0] <= band) & (band < self.bands[:, 1])):
             lowest, end = (int(edge) for edge in self.bands[run])
@@ -95,7 +95,14 @@ class SortedRuns:
 
 @contextmanager
 def sort_runs(
-    index: TraceIndex, key: Key, *, splitters: Keys, scratch: str, client: Client, run_traces: int = RUN_TRACES
+    index: TraceIndex,
+    key: Key,
+    *,
+    splitters: Keys,
+    scratch: str,
+    client: Client,
+    run_traces: int = RUN_TRACES,
+    outside: str | None = None,
 ) -> Iterator[SortedRuns]:
     """Sorts all traces, run by run.
 
@@ -108,13 +115,14 @@ def sort_runs(
         scratch: Folder for the runs, a local path or an fsspec URL that workers reach too.
         client: Where to sort.
         run_traces: Traces in a run.
+        outside: Folder for the running numbers of traces without a key: ``outside-RUN``, int64; None keeps none.
 
     Yields:
         The runs, which are removed at the end.
     """
     identity = (repr(index.files), repr(key), splitters.tobytes(), run_traces)
     folder = f"{absolute(scratch)}/sort-{hashlib.sha256(repr(identity).encode()).hexdigest()[:32]}"
-    job = SortJob(index, key, splitters, folder, run_traces)
+    job = SortJob(index, key, splitters, folder, run_traces, outside)
     try:
         yield _sorted(job, client)
     finally:
@@ -124,15 +132,14 @@ def sort_runs(
 def _sorted(job: SortJob, client: Client) -> SortedRuns:
     run_count = -(-job.index.trace_count // job.run_traces)
     bands = np.zeros((run_count, 2), np.int32)
-    outside_count = repeat_count = 0
+    outside_count = 0
     for outcome in run_windowed(client, sort_run, range(run_count), shared=job):
-        bands[outcome.item], outside, repeats = outcome.result()
+        bands[outcome.item], outside = outcome.result()
         outside_count += outside
-        repeat_count += repeats
-    return SortedRuns(job.folder, bands, outside_count, repeat_count)
+    return SortedRuns(job.folder, bands, outside_count)
 
 
-def sort_run(job: SortJob, run: int) -> tuple[tuple[int, int], int, int]:
+def sort_run(job: SortJob, run: int) -> tuple[tuple[int, int], int]:
     """One task: sorts one run and writes it.
 
     Args:
@@ -140,7 +147,7 @@ def sort_run(job: SortJob, run: int) -> tuple[tuple[int, int], int, int]:
         run: Its number.
 
     Returns:
-        Its bands as a half-open range, its traces without a key, and its traces that repeat the key of an earlier one.
+        Its bands as a half-open range, and its traces without a key.
     """
     start = run * job.run_traces
     stop = min(start + job.run_traces, job.index.trace_count)
@@ -149,16 +156,16 @@ def sort_run(job: SortJob, run: int) -> tuple[tuple[int, int], int, int]:
     order = np.argsort(keys[numbers], kind="stable")
     records = np.empty(numbers.size, RECORD)
     records["key"], records["trace_number"] = keys[numbers[order]], start + numbers[order]
-    records = records[np.diff(records["key"], prepend=~records["key"][:1]) != 0]
-    repeat_count = numbers.size - records.size
     outside_count = stop - start - numbers.size
+    if outside_count and job.outside is not None:
+        write_object(f"{job.outside}/outside-{run}", (start + np.flatnonzero(~has_key)).astype(_OFFSET).tobytes())
     if not records.size:
-        return (0, 0), outside_count, repeat_count
+        return (0, 0), outside_count
     lowest, highest = np.searchsorted(job.splitters, records["key"][[0, -1]], side="right").tolist()
     edges = np.searchsorted(records["key"], job.splitters[lowest:highest])
     offsets = np.concatenate([[0], edges, [records.size]]).astype(_OFFSET)
-    write_object(_run_url(job.folder, run), [offsets.tobytes(), memoryview(records.view(np.uint8))])
-    return (lowest, highest + 1), outside_count, repeat_count
+    write_object(_run_url(job.folder, run), [offsets.tobytes(), records.tobytes()])
+    return (lowest, highest + 1), outside_count
 
 
 def _run_url(folder: str, run: int) -> str:

@@ -1,12 +1,12 @@
 """The header words that make a geometry, and what is said of many of them: ranges and steps that merge."""
 
+from collections.abc import Iterable
 from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_catalog.schema import Model
-from pipeline.recipe import HeaderBytes
 from pipeline.segy.fields import TRACE_FIELDS, Field
 
 HeaderWords = dict[str, NDArray[np.int64]]
@@ -15,25 +15,57 @@ HeaderWords = dict[str, NDArray[np.int64]]
 NULL_WORD = -(2**31)
 """What some software writes for "no value" into a 4-byte header word."""
 
-FIXED_FIELDS = ("offset", "coordinate_scalar", "coordinate_units", "delay_ms", "time_scalar")
-"""Words that a recipe does not move."""
+STACKED = (
+    *("offset", "coordinate_scalar", "coordinate_units", "delay_ms", "time_scalar"),
+    *("inline", "crossline", "cdp", "cdp_x", "cdp_y"),
+)
+"""Words that tell where stacked traces lie."""
+
+PRESTACK = (
+    *(*STACKED, "shot", "source_point", "channel", "cable", "component"),
+    *("source_x", "source_y", "receiver_x", "receiver_y"),
+)
+"""Words that tell where traces lie that are not stacked."""
+
+START_TIME = "start_time"
+"""Not a word but made of some: seconds since 1970, of the first sample, in the time base of the file."""
+
+CLOCK = ("year", "day_of_year", "hour", "minute", "second")
+"""Words that the start time is made of."""
+
+CONTINUOUS = (*PRESTACK, START_TIME)
+"""Words that tell where the traces of continuous records lie."""
+
+STANDARD = TRACE_FIELDS | {"cable": Field(137, "i2"), "component": TRACE_FIELDS["trace_identification"]}
+"""Where words are if nothing else is known. Cables have no place in the standard; this one is common (MDIO, SEG-D)."""
+
+NOWHERE = Field(0, "i4")
+"""Of a word that a file does not have: it is 0 in every trace."""
+
+OF_SEISMIC_UNIX = dict.fromkeys(("inline", "crossline", "cdp_x", "cdp_y", "time_scalar"), NOWHERE)
+"""Its traces have other things, floats among them, from byte 181 on."""
+
+Fields = dict[str, Field]
 
 
-def geometry_fields(header_bytes: HeaderBytes) -> dict[str, Field]:
-    """The fields that geometry and coordinates are made from, at the positions that a recipe gives."""
-    return {name: TRACE_FIELDS[name] for name in FIXED_FIELDS} | {
-        name: Field(first_byte, "i4") for name, first_byte in header_bytes.model_dump().items()
-    }
-
-
-def read_header_words(headers: NDArray[np.uint8], fields: dict[str, Field], *, byte_order: str) -> HeaderWords:
-    """Takes the fields out of trace headers.
+def read_header_words(
+    headers: NDArray[np.uint8], fields: Fields, names: Iterable[str], *, byte_order: str
+) -> HeaderWords:
+    """Takes words out of trace headers.
 
     Args:
         headers: uint8 (trace, header byte); a strided view is fine.
-        fields: Which words, by name.
+        fields: Where words are, by name.
+        names: Which words.
         byte_order: ``big`` or ``little``.
     """
+    names = tuple(names)
+    if START_TIME in names:
+        found = read_header_words(headers, fields, {*names, *CLOCK} - {START_TIME}, byte_order=byte_order)
+        found[START_TIME] = start_times(found)
+        return {name: found[name] for name in names}
+    absent = [name for name in names if fields[name] == NOWHERE]
+    fields = {name: fields[name] for name in names if name not in absent}
     compact = np.ascontiguousarray(headers)  # one pass over memory that lies far apart, then many over what is near
     order = ">" if byte_order == "big" else "<"
     dtype = np.dtype(
@@ -45,7 +77,23 @@ def read_header_words(headers: NDArray[np.uint8], fields: dict[str, Field], *, b
         }
     )
     words = compact.view(dtype)[:, 0]
-    return {name: words[name].astype(np.int64) for name in fields}
+    found = {name: words[name].astype(np.int64) for name in fields}
+    return found | {name: np.zeros(len(compact), np.int64) for name in absent}
+
+
+def start_times(words: HeaderWords) -> NDArray[np.int64]:
+    """Seconds since 1970 of the first sample: years of two digits lie in 1970 to 2069.
+
+    Args:
+        words: Those of `CLOCK`.
+    """
+    years = words["year"]
+    years = np.where((years >= 0) & (years < 100), years + np.where(years < 70, 2000, 1900), years)
+    years = np.clip(years, 1902, 2037)  # what 32 bits hold
+    begins = np.clip(years - 1970, -68, 67).astype("datetime64[Y]").astype("datetime64[s]").astype(np.int64)
+    days = np.clip(words["day_of_year"] - 1, 0, 365)
+    seconds = 3600 * words["hour"] + 60 * words["minute"] + words["second"]
+    return np.asarray(begins + 86400 * days + np.clip(seconds, 0, 86400), np.int64)
 
 
 class WordRange(Model):
@@ -112,12 +160,13 @@ def summarise(words: HeaderWords) -> HeaderSummary:
     trace_count = len(words["inline"])
     return HeaderSummary(
         trace_count=trace_count,
-        ranges={name: _range(values) for name, values in words.items()} if trace_count else {},
+        ranges={name: range_of(values) for name, values in words.items()} if trace_count else {},
         null_position_count=int((words["cdp_x"] == NULL_WORD).sum()),
         zero_scalar_count=int((words["coordinate_scalar"] == 0).sum()),
     )
 
 
-def _range(values: NDArray[np.int64]) -> WordRange:
+def range_of(values: NDArray[np.int64]) -> WordRange:
+    """Least, greatest and step of some values, at least one."""
     least = int(values.min())
     return WordRange(least=least, greatest=int(values.max()), step=int(np.gcd.reduce(values - least)))

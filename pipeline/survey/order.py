@@ -12,11 +12,14 @@ from pydantic import Field
 
 from data_catalog.schema import Model
 from pipeline.survey.files import Survey
-from pipeline.survey.header_words import HeaderSummary, HeaderWords, WordRange, summarise
+from pipeline.survey.header_words import HeaderWords, WordRange
 
 NO_TRACE = -1
 SAMPLED_TRACES = 512
 """Headers looked at before an order is believed; each one is read by itself."""
+
+RUNS, RUN_TRACES = 8, 24
+"""Of neighbours, among them."""
 
 LEAST_SAMPLED_PER_FILE = 8
 _SEED = 20021
@@ -124,47 +127,36 @@ class Indexed(Model):
 Order = Annotated[LineByLine | AsInFile | Indexed, Field(discriminator="name")]
 
 
-class Sample(Model):
-    """What a sparse sample of headers says.
+def sampled_numbers(survey: Survey) -> NDArray[np.int64]:
+    """Traces whose headers stand for all: the same ones each time, all of them where they are few.
 
-    Attributes:
-        summary: Of the sampled traces.
-        first: Words of the first trace.
-        order: The order that all sampled traces keep to; None where there is none so simple.
+    Returns:
+        int64, ascending: the first two and the last of each file, runs of neighbours, which show what repeats and what
+        a file is sorted by, and others spread at random.
     """
-
-    summary: HeaderSummary
-    first: dict[str, int]
-    order: LineByLine | None
-
-
-def sample_headers(survey: Survey) -> Sample:
-    """Reads some headers of each file, and says in which order the traces would lie.
-
-    Raises:
-        InputError: If a file cannot be read.
-    """
-    numbers = _sampled_numbers(survey)
-    words = survey.read_header_words(numbers)
-    return Sample(
-        summary=summarise(words),
-        first={name: int(values[0]) for name, values in words.items()},
-        order=_line_by_line(survey, numbers, words),
-    )
-
-
-def _sampled_numbers(survey: Survey) -> NDArray[np.int64]:
-    """Ascending: the first two and the last of each file, and others spread at random, the same ones each time."""
+    if survey.trace_count <= SAMPLED_TRACES:
+        return np.arange(survey.trace_count, dtype=np.int64)
     random = np.random.default_rng(_SEED)
     count = max(LEAST_SAMPLED_PER_FILE, SAMPLED_TRACES // len(survey.files))
     parts = []
     for first, file in zip(survey.first_traces, survey.files, strict=False):
-        own = np.r_[0, min(1, file.trace_count - 1), file.trace_count - 1, random.integers(0, file.trace_count, count)]
-        parts.append(first + np.unique(own))
+        last = file.trace_count - 1
+        own = [np.array([0, min(1, last), last]), random.integers(0, file.trace_count, count)]
+        if len(survey.files) <= RUNS:
+            begins = random.integers(0, file.trace_count, RUNS // len(survey.files))
+            own += [np.arange(begin, min(begin + RUN_TRACES, file.trace_count)) for begin in (0, *begins.tolist())]
+        parts.append(first + np.unique(np.concatenate(own)))
     return np.concatenate(parts).astype(np.int64)
 
 
-def _line_by_line(survey: Survey, numbers: NDArray[np.int64], words: HeaderWords) -> LineByLine | None:
+def line_by_line(survey: Survey, numbers: NDArray[np.int64], words: HeaderWords) -> LineByLine | None:
+    """The order that some traces keep to, if it is full lines one after another; None where it is none so simple.
+
+    Args:
+        survey: The files.
+        numbers: int64 (trace), ascending: running numbers; the first two and the last of each file among them.
+        words: Their header words.
+    """
     for slow_axis, fast_axis in (("inline", "crossline"), ("crossline", "inline")):
         files = []
         for first, file in zip(survey.first_traces, survey.files, strict=False):

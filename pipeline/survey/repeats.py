@@ -21,7 +21,7 @@ class CellKey:
     """The number of the cell that a trace lies in, the last axis running fastest.
 
     Attributes:
-        axes: At most two of header words, on which all traces lie: two words of 32 bits make one of 64.
+        axes: Of header words; 2^64 cells at most.
     """
 
     axes: tuple[Axis, ...]
@@ -29,14 +29,17 @@ class CellKey:
     @property
     def names(self) -> tuple[str, ...]:
         """Header words that it is made from."""
-        return tuple(axis.name for axis in self.axes)
+        return tuple(str(axis.word) for axis in self.axes)
 
     def __call__(self, words: HeaderWords) -> tuple[Keys, NDArray[np.bool_]]:
         """Keys, and which traces have one, both (trace)."""
-        keys = np.zeros(len(words[self.axes[0].name]), np.uint64)
+        keys = np.zeros(len(words[self.names[0]]), np.uint64)
+        inside = np.ones(keys.size, np.bool_)
         for axis in self.axes:
-            keys = keys * np.uint64(axis.size) + axis.positions(words[axis.name]).astype(np.uint64)
-        return keys, np.ones(keys.size, np.bool_)
+            positions = axis.positions(words[str(axis.word)])
+            inside &= positions >= 0
+            keys = keys * np.uint64(axis.size) + positions.astype(np.uint64)
+        return keys, inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,19 @@ class OrderJob:
     run_traces: int
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What counting found.
+
+    Attributes:
+        repeat_count: Traces whose position an earlier trace has.
+        outside_count: Traces that lie off the axes.
+    """
+
+    repeat_count: int
+    outside_count: int
+
+
 def count_repeats(
     index: TraceIndex,
     axes: tuple[Axis, ...],
@@ -56,12 +72,12 @@ def count_repeats(
     client: Client,
     run_traces: int = RUN_TRACES,
     band_traces: int = BAND_TRACES,
-) -> int:
-    """Counts the traces whose position an earlier trace has.
+) -> Counted:
+    """Counts the traces whose position an earlier trace has, and those that lie off the axes.
 
     Args:
         index: The traces.
-        axes: One or two of header words; each trace lies on them.
+        axes: Of header words.
         scratch: Folder for what has to be sorted, a local path or an fsspec URL that workers reach too.
         client: Where to count.
         run_traces: Traces that a task looks at together.
@@ -69,18 +85,36 @@ def count_repeats(
     """
     for order in (axes, axes[::-1]):
         key = CellKey(order)
-        if _is_ascending(key(index.samples)[0]):
+        keys, inside = key(index.samples)
+        if inside.all() and _is_ascending(keys):
             count = _count_in_order(OrderJob(index, key, run_traces), client)
             if count is not None:
-                return count
-    splitters = _splitters(CellKey(axes)(index.samples)[0], -(-index.trace_count // band_traces))
+                return Counted(count, 0)
+    splitters = _splitters(index, axes, band_traces)
     with sort_runs(
         index, CellKey(axes), splitters=splitters, scratch=scratch, client=client, run_traces=run_traces
     ) as runs:
-        count = runs.repeat_count
-        for outcome in run_windowed(client, count_in_band, range(splitters.size + 1), shared=runs):
-            count += outcome.result()
-        return count
+        bands = range(splitters.size + 1)
+        counts = (int(outcome.result()[0]) for outcome in run_windowed(client, count_in_band, bands, shared=runs))
+        return Counted(sum(counts), runs.outside_count)
+
+
+def greatest_multiplicity(
+    index: TraceIndex, axes: tuple[Axis, ...], *, scratch: str, client: Client, band_traces: int = BAND_TRACES
+) -> int:
+    """The most traces that have one position in common.
+
+    Args:
+        index: The traces.
+        axes: Of header words; traces that lie off them do not count.
+        scratch: Folder for what has to be sorted, a local path or an fsspec URL that workers reach too.
+        client: Where to count.
+        band_traces: Traces that a task compares, about.
+    """
+    splitters = _splitters(index, axes, band_traces)
+    with sort_runs(index, CellKey(axes), splitters=splitters, scratch=scratch, client=client) as runs:
+        bands = range(splitters.size + 1)
+        return max(int(outcome.result()[1]) for outcome in run_windowed(client, count_in_band, bands, shared=runs))
 
 
 def _count_in_order(job: OrderJob, client: Client) -> int | None:
@@ -111,23 +145,28 @@ def see_order(job: OrderJob, run: int) -> tuple[tuple[int, int], int] | None:
     """
     start = run * job.run_traces
     stop = min(start + job.run_traces, job.index.trace_count)
-    keys, _ = job.key(job.index.read(start, stop, job.key.names))
-    if not _is_ascending(keys):
+    keys, inside = job.key(job.index.read(start, stop, job.key.names))
+    if not (inside.all() and _is_ascending(keys)):
         return None
     return (int(keys[0]), int(keys[-1])), int((keys[1:] == keys[:-1]).sum())
 
 
-def count_in_band(runs: SortedRuns, band: int) -> int:
-    """One task: repeats among the keys of one band, which come once in each run."""
+def count_in_band(runs: SortedRuns, band: int) -> tuple[int, int]:
+    """One task: repeats among the keys of one band, and how often the most frequent one is there."""
     keys = np.concatenate([np.empty(0, np.uint64), *(records["key"].copy() for records in runs.read(band))])
-    return int(keys.size - np.unique(keys).size)
+    _, counts = np.unique(keys, return_counts=True)
+    return int(keys.size - counts.size), int(counts.max(initial=0))
 
 
 def _is_ascending(keys: Keys) -> bool:
     return bool((keys[1:] >= keys[:-1]).all())
 
 
-def _splitters(samples: Keys, band_count: int) -> Keys:
+def _splitters(index: TraceIndex, axes: tuple[Axis, ...], band_traces: int) -> Keys:
     """Keys that cut the samples, and so about all traces, into equal bands."""
+    keys, inside = CellKey(axes)(index.samples)
+    samples, band_count = keys[inside], -(-index.trace_count // band_traces)
+    if not samples.size:
+        return np.empty(0, np.uint64)
     ranks = np.arange(1, band_count) * samples.size // band_count
     return np.unique(np.sort(samples)[ranks])

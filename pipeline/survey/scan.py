@@ -14,8 +14,8 @@ from pipeline.segy.headers import read_headers
 from pipeline.storage.new_objects import write_object
 from pipeline.storage.objects import absolute, find_object
 from pipeline.survey.files import Survey
-from pipeline.survey.header_words import HeaderSummary, HeaderWords, read_header_words, summarise
-from pipeline.survey.trace_index import FIELDS, IndexedFile, TraceIndex, sampled_rows
+from pipeline.survey.header_words import HeaderSummary, HeaderWords, summarise
+from pipeline.survey.trace_index import IndexedFile, TraceIndex, sampled_rows
 from pipeline.work.engine import run_windowed
 from pipeline.work.progress import progress_bar
 
@@ -107,11 +107,12 @@ def _indexed_file(survey: Survey, file_index: int, folder: str) -> IndexedFile:
     """Names the index after all that decides what is in it: a file that changed has another one."""
     file, state = survey.files[file_index], survey.states[file_index]
     part_traces = _part_traces(file.trace_count, file.trace_nbytes)
-    fields = {name: asdict(field) for name, field in survey.fields(file_index).items()}
+    fields = {name: asdict(field) for name, field in survey.fields[file_index].items()}
     layout = (file.byte_order, file.header_nbytes, file.trace_nbytes, file.trace_count, part_traces)
     version = state.version or uuid.uuid4().hex  # where none is told, what was kept cannot be trusted
-    digest = _digest([INDEX_VERSION, file.url, state.nbytes, version, layout, fields])
-    return IndexedFile(url=f"{folder}/{digest}.zarr", trace_count=file.trace_count, part_traces=part_traces)
+    digest = _digest([INDEX_VERSION, file.url, state.nbytes, version, layout, survey.names, fields])
+    url = f"{folder}/{digest}.zarr"
+    return IndexedFile(url=url, trace_count=file.trace_count, part_traces=part_traces, fields=survey.names)
 
 
 def _part_traces(trace_count: int, trace_nbytes: int) -> int:
@@ -152,7 +153,9 @@ def _read_parts(job: ScanJob, client: Client) -> KeptSummary:
     return KeptSummary(
         summary=summary,
         first=first,
-        samples={name: tuple(np.concatenate([words[name] for words in in_order]).tolist()) for name in FIELDS},
+        samples={
+            name: tuple(np.concatenate([words[name] for words in in_order]).tolist()) for name in job.survey.names
+        },
     )
 
 
@@ -168,7 +171,7 @@ def index_part(job: ScanJob, part: Part) -> PartSummary:
         part: Which traces of which file.
     """
     file_index, start, stop = part
-    words = job.indexed[file_index].read(start, stop, FIELDS)
+    words = job.indexed[file_index].read(start, stop, job.survey.names)
     if words is None:
         words = _header_words(job.survey, part)
         job.indexed[file_index].write(start, words)
@@ -184,9 +187,6 @@ def index_part(job: ScanJob, part: Part) -> PartSummary:
 def _header_words(survey: Survey, part: Part) -> HeaderWords:
     file_index, start, stop = part
     file = survey.files[file_index]
-    fields = survey.fields(file_index)
-    words = [
-        read_header_words(headers, fields, byte_order=file.byte_order) for headers in read_headers(file, start, stop)
-    ]
+    words = [survey.read_words(headers, file_index) for headers in read_headers(file, start, stop)]
     survey.check_unchanged(file_index)  # before anything is kept under the name of the file that was opened
-    return {name: np.concatenate([some[name] for some in words]) for name in fields}
+    return {name: np.concatenate([some[name] for some in words]) for name in survey.names}

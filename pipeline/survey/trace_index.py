@@ -19,14 +19,13 @@ from zarr.errors import ContainsArrayError
 
 from data_catalog import WorkError
 from data_catalog.schema import Model
-from pipeline.recipe import HeaderBytes
-from pipeline.survey.header_words import HeaderSummary, HeaderWords, geometry_fields
+from pipeline.survey.header_words import STACKED, HeaderSummary, HeaderWords
 
-FIELDS = tuple(geometry_fields(HeaderBytes()))
-"""Rows of the arrays. Fields of two and of four bytes: all are held by int32."""
+FIELDS = STACKED
+"""Rows of the arrays, unless more are asked for. Words of two and of four bytes: all are held by int32."""
 
 _NOT_WRITTEN = -(2**31)
-_TWO_BYTE_ROW = FIELDS.index("delay_ms")
+_TWO_BYTE_WORD = "delay_ms"
 """Where the value above tells that a part was not written: two bytes never hold it."""
 
 
@@ -37,24 +36,26 @@ class IndexedFile(Model):
         url: Zarr array, int32 (field, trace).
         trace_count: Traces in the file.
         part_traces: Traces in a part.
+        fields: Rows.
     """
 
     url: str
     trace_count: int
     part_traces: int
+    fields: tuple[str, ...] = FIELDS
 
     def create(self) -> None:
         """Makes the array, without values, unless it is there: what a run that was stopped has written stays."""
         try:
             zarr.create_array(
                 self.url,
-                shape=(len(FIELDS), self.trace_count),
+                shape=(len(self.fields), self.trace_count),
                 dtype="int32",
-                chunks=(len(FIELDS), self.part_traces),
+                chunks=(len(self.fields), self.part_traces),
                 compressors=(ZstdCodec(level=1),),
                 fill_value=_NOT_WRITTEN,
                 dimension_names=("field", "trace"),
-                attributes={"fields": list(FIELDS)},
+                attributes={"fields": list(self.fields)},
             )
         except ContainsArrayError:
             return
@@ -66,7 +67,7 @@ class IndexedFile(Model):
 
     def write(self, start: int, words: HeaderWords) -> None:
         """Writes a part, whole."""
-        part = np.stack([words[name].astype(np.int32) for name in FIELDS])
+        part = np.stack([words[name].astype(np.int32) for name in self.fields])
         stop = start + part.shape[1]
         if start % self.part_traces or (part.shape[1] != self.part_traces and stop != self.trace_count):
             raise RuntimeError(f"traces {start} to {stop} are no part of {self.part_traces} traces")
@@ -78,16 +79,16 @@ class IndexedFile(Model):
         Returns:
             int64 (trace) by name; None where some of them were not written.
         """
-        rows = [FIELDS.index(name) for name in names]
+        rows = [self.fields.index(name) for name in names]
         found = np.empty((len(rows), stop - start), np.int64)
         array = self._open(mode="r")
         for begin in range(start - start % self.part_traces, stop, self.part_traces):
             first, last = max(begin, start), min(begin + self.part_traces, stop)
             part = np.asarray(array[:, first:last])
-            if part[_TWO_BYTE_ROW, 0] == _NOT_WRITTEN:
+            if part[self.fields.index(_TWO_BYTE_WORD), 0] == _NOT_WRITTEN:
                 return None
             found[:, first - start : last - start] = part[rows]
-        return dict(zip([FIELDS[row] for row in rows], found, strict=True))
+        return dict(zip([self.fields[row] for row in rows], found, strict=True))
 
     def _open(self, *, mode: Any) -> zarr.Array[Any]:
         return zarr.open_array(self.url, mode=mode, zarr_format=3)

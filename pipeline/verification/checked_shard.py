@@ -45,6 +45,7 @@ class CheckedVariable:
         has_checksums: Whether the manifest has checksums of its chunks.
         ignore_value: For labels, what holds where no trace is live; None for samples.
         dropped_bits: For samples, how many of their 24 significant bits were rounded away.
+        is_native: Whether samples have the type that they have in their files.
         survey: The files that it was made of; None compares nothing with them.
     """
 
@@ -55,6 +56,7 @@ class CheckedVariable:
     has_checksums: bool
     ignore_value: int | None
     dropped_bits: int
+    is_native: bool
     survey: Survey | None
 
     @property

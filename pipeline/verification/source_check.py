@@ -9,9 +9,10 @@ import zarr
 from numpy.typing import NDArray
 
 from data_catalog import layout
+from data_catalog.zarr_metadata import read_array_metadata
 from pipeline.plan.costs import medium_of
 from pipeline.segy.read import read_bytes
-from pipeline.segy.samples import StoredTraces, decode, encode, word_dtype
+from pipeline.segy.samples import StoredTraces, as_native, decode, encode, word_dtype, words_of_native
 from pipeline.storage.rounding import round_in_place
 from pipeline.store.stored_shard import DamagedObject, StoredShard, read_values
 from pipeline.survey.files import Survey
@@ -94,6 +95,74 @@ def compare_file_headers(url: str, variable: CheckedVariable) -> Iterator[Findin
             yield Finding(code="file-header-differs", message=message, variable=variable.name, count=count)
 
 
+def compare_tails(url: str, variable: CheckedVariable) -> Iterator[Finding]:
+    """Compares what follows the traces of each file; of labels it is not kept.
+
+    Args:
+        url: The store.
+        variable: Whose files.
+
+    Raises:
+        InputError: If a source cannot be read.
+    """
+    if variable.survey is None or variable.ignore_value is not None:
+        return
+    for index, file in enumerate(variable.survey.files):
+        if not file.tail_nbytes:
+            continue
+        path = layout.tail_path(variable.name, index)
+        try:
+            array = zarr.open_array(f"{url}/{path}", mode="r")
+            is_same = array.shape == (file.tail_nbytes,)
+            for start in range(0, file.tail_nbytes, array.chunks[0]):
+                found = read_values(array, (slice(start, start + array.chunks[0]),), path=path)
+                is_same &= found.tobytes() == read_bytes(file.url, file.tail_start + start, found.size)
+        except (DamagedObject, FileNotFoundError) as error:
+            yield Finding(code="object-damaged", message=f"{variable.name}: {error}.", variable=variable.name)
+            continue
+        if not is_same:
+            message = f"{variable.name}: {path} is not what follows the traces of {file.url}."
+            yield Finding(code="tail-differs", message=message, variable=variable.name)
+
+
+def compare_repeated(url: str, variable: CheckedVariable) -> tuple[SourceReport, list[Finding]]:
+    """Compares the traces that have no cell, piece by piece.
+
+    Args:
+        url: The store.
+        variable: Whose traces.
+
+    Raises:
+        InputError: If a source changed meanwhile.
+        OSError: If a source cannot be read.
+    """
+    findings: list[Finding] = []
+    path = layout.repeated_path(variable.name)
+    if variable.survey is None or read_array_metadata(f"{url}/{path}") is None:
+        return SourceReport(0, 0), findings
+    array = zarr.open_array(f"{url}/{path}", mode="r")
+    numbers = zarr.open_array(f"{url}/{layout.repeated_number_path(variable.name)}", mode="r")
+    for start in range(0, array.shape[0], array.chunks[0]):
+        where = slice(start, start + array.chunks[0])
+        try:
+            found = read_values(array, (where, slice(None)), path=path)
+            of_piece = np.asarray(numbers[where])
+        except DamagedObject as error:
+            findings.append(
+                Finding(code="object-damaged", message=f"{variable.name}: {error}.", variable=variable.name)
+            )
+            continue
+        order = np.argsort(of_piece)
+        expected = np.empty_like(found)
+        variable.survey.read(of_piece[order], expected)
+        differs = (expected != found[order]).any(axis=1)
+        if differs.any():
+            message = f"{variable.name}: trace {int(of_piece[order][differs][0])}, which has no cell, is another one."
+            count = int(differs.sum())
+            findings.append(Finding(code="trace-differs", message=message, variable=variable.name, count=count))
+    return SourceReport(array.shape[0], array.shape[0] * array.shape[1]), findings
+
+
 def _first_difference(found: NDArray[np.uint8], expected: NDArray[np.uint8]) -> str:
     for byte, (one, other) in enumerate(zip(found.tolist(), expected.tolist(), strict=False), start=1):
         if one != other:
@@ -141,6 +210,10 @@ class _Source:
         return words
 
 
+def _bits(samples: NDArray[Any]) -> NDArray[Any]:
+    return samples.view(f"u{samples.itemsize}")
+
+
 def _rounded(samples: NDArray[np.float32], dropped_bits: int) -> NDArray[np.float32]:
     rounded = samples.copy()
     round_in_place(rounded.reshape(-1), dropped_bits)
@@ -156,7 +229,7 @@ def _read_source(survey: Survey, numbers: NDArray[np.int64]) -> _Source:
     rows[cells] = np.arange(in_file_order.size)
     content = np.empty((in_file_order.size, file.trace_nbytes), np.uint8)
     survey.read(numbers[cells], content, gap_nbytes=medium_of(file.url).worthwhile_gap_nbytes)
-    traces = StoredTraces(content, file.trace_header_nbytes, file.byte_order, file.format_code)
+    traces = StoredTraces(content, file.trace_header_nbytes, file.word_order, file.format_code)
     return _Source(traces, numbers, rows)
 
 
@@ -186,23 +259,28 @@ class _Comparison:
         """Sees that samples are those of the source, and that with the residue they give its words again."""
         variable = self.checked.variable
         dropped_bits = variable.dropped_bits
+        fates = self._fates()
         # What was rounded does not lead back to the source's words, and has no residue.
         residue = None if dropped_bits else self.checked.fetch(layout.residue_path(variable.name))
         live = np.zeros(self.source.rows.shape, np.bool_)
         first, count = "", 0
         for where, in_array, is_sound in self._chunks():
             expected_words = self.source.words(where)
-            expected = decode(expected_words, self.source.traces.code)
-            live[where[:-1]] |= (expected != 0).any(axis=-1)
+            expected = self._samples(expected_words)
+            is_own = fates[where[:-1]] < layout.AVERAGED
+            live[where[:-1]] |= (expected != 0).any(axis=-1) & is_own
             if self.stored is None or not is_sound:
                 continue
             samples = self.stored.values(in_array)
+            # Means of several traces, and zeros in place of what is no number, are not in the source.
+            expected[~is_own] = samples[~is_own]
+            live[where[:-1]] |= (samples != 0).any(axis=-1) & ~is_own
             if residue is None:
                 expected = _rounded(expected, dropped_bits)
                 words, expected_words = samples.view(np.uint32), expected.view(np.uint32)
             else:
                 words = self._words(samples, residue, in_array)
-            differs = (words != expected_words) | (samples.view(np.uint32) != expected.view(np.uint32))
+            differs = (words != expected_words) | (_bits(samples) != _bits(expected))
             if differs.any():
                 at = first_of(differs)
                 first = first or (
@@ -216,9 +294,22 @@ class _Comparison:
         if variable.is_main:
             self._compare_live(live)
 
+    def _samples(self, words: NDArray[Any]) -> NDArray[Any]:
+        """What the samples of words should be in the store; a copy, also where they are the words."""
+        code = self.source.traces.code
+        return (as_native(words, code) if self.checked.variable.is_native else decode(words, code)).copy()
+
+    def _fates(self) -> NDArray[np.uint8]:
+        """What became of each trace; datasets of before version 1.3 do not say, and kept all."""
+        path = layout.fate_path(self.checked.variable.key)
+        if read_array_metadata(f"{self.checked.url}/{path}") is None:
+            return np.full(self.source.rows.shape, layout.KEPT, np.uint8)
+        return self.checked.read(path, self.checked.where)
+
     def _words(self, samples: NDArray[np.float32], residue: StoredShard, in_array: tuple[slice, ...]) -> NDArray[Any]:
         """The words that an export writes for stored samples."""
-        words = encode(samples, self.source.traces.code)
+        code = self.source.traces.code
+        words = words_of_native(samples, code) if self.checked.variable.is_native else encode(samples, code)
         return words ^ residue.values(in_array) if residue.is_there else words
 
     def _compare_live(self, expected: NDArray[np.bool_]) -> None:

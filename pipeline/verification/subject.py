@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from math import ceil
 
 import numpy as np
 
 from data_catalog import Catalog, Entry, InputError, Role, Variable, WorkError, layout
+from data_catalog.storage import same_place
 from data_catalog.zarr_metadata import read_array_metadata
 from pipeline.plan.chunking import ChunkPlan
-from pipeline.recipe import HeaderBytes
+from pipeline.recipe import ConvertRecipe, HeaderBytes, SourceFile
+from pipeline.segy.file import Reading
 from pipeline.storage.rounding import FLOAT32_BITS
 from pipeline.survey.files import Survey, open_survey
 from pipeline.verification.checked_shard import CheckedVariable
@@ -109,7 +112,8 @@ def _open_survey(entry: Entry, variable: str) -> Survey:
     sources = [source for source in entry.sources if source.variable == variable]
     try:
         # Where headers hold the geometry is of no matter here: they are compared byte by byte.
-        survey = open_survey(tuple(source.url for source in sources), HeaderBytes())
+        files = tuple(SourceFile(path=source.url, reading=_reading(entry, variable, source.url)) for source in sources)
+        survey = open_survey(files, HeaderBytes())
     except InputError as error:
         raise InputError(f"{entry.name!r} cannot be compared with its source: {error} {STORE_ALONE}") from None
     sample_count = entry.variables[entry.main_variable].shape[-1]
@@ -122,6 +126,18 @@ def _open_survey(entry: Entry, variable: str) -> Survey:
                 f"{found}. Put the earlier file back, or convert this one under another name; {STORE_ALONE}"
             )
     return survey
+
+
+def _reading(entry: Entry, variable: str, url: str) -> Reading:
+    """How one of the entry's files was read: as the recipe says of it, of the pattern that it matches, or of all."""
+    try:
+        recipe = ConvertRecipe.model_validate(entry.recipe)
+    except ValueError:  # of an earlier version
+        return Reading()
+    for source in recipe.sources().get(variable, ()):
+        if source.reading is not None and (same_place(source.path, url) or fnmatch(url, f"*{source.path}")):
+            return source.reading
+    return recipe.reading
 
 
 def _in_words(nbytes: int, trace_count: int, sample_count: int, sample_format: int, byte_order: str) -> str:
@@ -153,6 +169,7 @@ def _checked_variable(entry: Entry, name: str, variable: Variable, survey: Surve
         has_checksums=all(_exists(entry.url, path) for path in statistics),
         ignore_value=variable.ignore_value if variable.role is Role.CLASS_LABEL else None,
         dropped_bits=dropped_bits,
+        is_native=variable.dtype != "float32" and variable.role is not Role.CLASS_LABEL,
         survey=survey,
     )
 

@@ -14,7 +14,12 @@ from data_catalog.schema import Model
 from pipeline.plan.chunking import SAMPLE_NBYTES
 from pipeline.verification.checked_shard import CheckedShard, CheckedVariable, Finding
 from pipeline.verification.chunk_check import compare_checksums
-from pipeline.verification.source_check import compare_file_headers, compare_with_source
+from pipeline.verification.source_check import (
+    compare_file_headers,
+    compare_repeated,
+    compare_tails,
+    compare_with_source,
+)
 from pipeline.verification.subject import Part, Subject, open_subject
 from pipeline.work.engine import Outcome, run_windowed
 from pipeline.work.progress import progress_bar
@@ -105,6 +110,11 @@ def verify(
     tally = _Tally()
     for variable in variables.values():
         tally.take_down(list(compare_file_headers(subject.url, variable)))
+        tally.take_down(list(compare_tails(subject.url, variable)))
+        if sample is None:
+            report, findings = compare_repeated(subject.url, variable)
+            tally.take_down(findings)
+            tally.count(variable.name, Counts(traces=report.trace_count, source_nbytes=report.source_nbytes))
     part_counts = [subject.part_count(variable) for variable in variables.values()]
     nbytes = sum(
         count * _shard_nbytes(variable) for count, variable in zip(part_counts, variables.values(), strict=True)
@@ -173,8 +183,11 @@ class _Tally:
             self.take_down([Finding(code="not-compared", message=message, variable=part.variable, shard=part.shard)])
             return
         report: PartReport = outcome.result()
-        self.compared[part.variable] = self.compared.get(part.variable, Counts()).plus(report.compared)
+        self.count(part.variable, report.compared)
         self.take_down(report.findings)
+
+    def count(self, variable: str, compared: Counts) -> None:
+        self.compared[variable] = self.compared.get(variable, Counts()).plus(compared)
 
     def total(self) -> Counts:
         return reduce(Counts.plus, self.compared.values(), Counts())

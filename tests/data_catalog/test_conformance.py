@@ -76,7 +76,7 @@ def test_text_that_is_not_json() -> None:
             "entry.variables.amplitude.shard_shape",
             "shard-unaligned",
         ),
-        (put("variables", "amplitude", "dtype", "int16"), "entry.variables.amplitude.dtype", "wrong-dtype"),
+        (put("variables", "amplitude", "dtype", "complex64"), "entry.variables.amplitude.dtype", "wrong-dtype"),
         (put("variables", "salt", "dtype", "int32"), "entry.variables.salt.dtype", "wrong-dtype"),
         (put("variables", "salt", "flag_values", None), "entry.variables.salt", "no-classes"),
         (put("variables", "salt", "flag_values", [0, 1, 2]), "entry.variables.salt", "classes-differ"),

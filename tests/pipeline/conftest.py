@@ -23,7 +23,8 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from data_catalog import Catalog, layout
-from pipeline.survey.header_words import summarise
+from pipeline.survey.header_words import STANDARD, summarise
+from pipeline.survey.inference import word_at
 from pipeline.survey.trace_index import FIELDS, IndexedFile, TraceIndex
 from pipeline.work.cluster import THREADS, dask_client
 
@@ -94,6 +95,41 @@ def make_segy(tmp_path: Path) -> MakeFile:
         return MadeFile(path, inlines, crosslines, kept)
 
     return make
+
+
+WriteHeaders = Callable[..., Path]
+
+
+@pytest.fixture
+def write_headers(tmp_path: Path) -> WriteHeaders:
+    """A function that writes a file of short traces with given header words, by name or by bytes such as ``29-30``."""
+
+    def write(
+        name: str = "headers.sgy",
+        *,
+        samples: NDArray[np.float32] | None = None,
+        interval_us: int = 4000,
+        **words: Any,
+    ) -> Path:
+        by_place = {key.replace("_to_", "-").removeprefix("bytes_"): values for key, values in words.items()}
+        trace_count = max(len(np.atleast_1d(values)) for values in by_place.values())
+        if samples is None:
+            samples = np.arange(1, 2 * trace_count + 1, dtype=np.float32).reshape(trace_count, 2)
+        traces = np.zeros((trace_count, 240 + 4 * samples.shape[1]), np.uint8)
+        traces[:, 240:] = samples.astype(">f4").view(np.uint8)
+        for place, values in {"sample_count": samples.shape[1], **by_place}.items():
+            field = STANDARD[place] if place in STANDARD else word_at(place)
+            column = np.broadcast_to(np.asarray(values), (trace_count,)).astype(f">{field.dtype}")
+            first = field.first_byte - 1
+            traces[:, first : first + field.nbytes] = column.view(np.uint8).reshape(trace_count, -1)
+        binary = np.zeros(400, np.uint8)
+        for first, value in ((17, interval_us), (21, samples.shape[1]), (25, 5)):
+            binary[first - 1 : first + 1] = np.frombuffer(np.array([value], ">u2").tobytes(), np.uint8)
+        path = tmp_path / name
+        path.write_bytes("C 1 made by a test".ljust(3200).encode("cp037") + binary.tobytes() + traces.tobytes())
+        return path
+
+    return write
 
 
 class DaskProcesses:

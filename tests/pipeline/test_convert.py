@@ -18,7 +18,7 @@ from distributed import Client
 
 from data_catalog import Catalog, InputError, Kind, Role, WorkError, check_store
 from pipeline.convert import convert
-from pipeline.export import export
+from pipeline.export.export import export
 from pipeline.recipe import load_recipe
 from pipeline.work.cluster import PROCESSES, dask_client
 

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.segy.file import SegyFile
 from pipeline.survey.coordinates import TraceCoordinate, header_warnings, sample_axis, trace_coordinates
+from pipeline.survey.geometry import flat
 from pipeline.survey.header_words import HeaderSummary, HeaderWords, summarise
 from pipeline.survey.trace_index import FIELDS
 
@@ -20,7 +21,7 @@ def first_of(words: HeaderWords) -> dict[str, int]:
 
 def coordinates_of(words: HeaderWords, *, feet: bool = False) -> tuple[HeaderSummary, dict[str, TraceCoordinate]]:
     summary = summarise(words)
-    found = trace_coordinates(summary, first_of(words), feet=feet)
+    found = trace_coordinates(summary, first_of(words), flat(summary.trace_count), feet=feet)
     return summary, {coordinate.name: coordinate for coordinate in found}
 
 
@@ -63,6 +64,6 @@ def test_words_that_tell_nothing_apart_make_no_coordinates() -> None:
 @pytest.mark.parametrize(("scalar", "first_ms"), [(0, 250.0), (1, 250.0), (-10, 25.0), (10, 2500.0)])
 def test_the_time_scalar_is_applied_to_the_delay(scalar: int, first_ms: float) -> None:
     words = words_of(cdp=[1, 2], delay_ms=[250, 250], time_scalar=[scalar, scalar])
-    file = SegyFile("x", 0, "big", 1, 1, 3, 2000, 3600, 240, 2, feet=False, oddities=())
+    file = SegyFile("x", 0, "segy", "big", (1, 0), 1, 3, 2000, 3600, 240, 2)
     axis = sample_axis(file, first_of(words), domain="time")
     assert axis.values.tolist() == [first_ms, first_ms + 2, first_ms + 4]

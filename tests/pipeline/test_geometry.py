@@ -11,21 +11,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data_catalog import InputError, Kind
+from pipeline.recipe import HeaderBytes
 from pipeline.survey.axis import Axis, SampleAxis
-from pipeline.survey.geometry import Geometry, resolve_geometry
-from pipeline.survey.repeats import count_repeats
+from pipeline.survey.files import open_survey
+from pipeline.survey.geometry import Geometry
+from pipeline.survey.headers import Workplace, resolved, sample_evidence
+from pipeline.survey.repeats import Counted, count_repeats
 from pipeline.survey.trace_index import TraceIndex
 
 Resolve = Callable[..., Geometry]
 
 
 @pytest.fixture
-def resolve(make_index: Callable[..., TraceIndex], tmp_path: Path, client: Client) -> Resolve:
-    """A function from header words to a geometry; it sees that no scratch is left."""
+def resolve(write_headers: Callable[..., Path], tmp_path: Path, client: Client) -> Resolve:
+    """A function from header words to a geometry, by way of a file; it sees that no scratch is left."""
 
-    def resolve_words(kind: Kind | None = None, **words: Any) -> Geometry:
+    def resolve_words(kind: Kind | None = None, duplicates: Any = None, **words: Any) -> Geometry:
+        survey = open_survey((str(write_headers(**words)),), HeaderBytes())
         scratch = tmp_path / "scratch"
-        geometry = resolve_geometry(make_index(**words), kind=kind, scratch=str(scratch), client=client)
+        workplace = Workplace(client, str(tmp_path / "index"), str(scratch))
+        _, _, geometry = resolved(survey, sample_evidence(survey), kind, workplace, duplicates)
         assert not scratch.exists() or not list(scratch.iterdir())
         return geometry
 
@@ -36,6 +41,10 @@ def grid_words(inlines: list[int], crosslines: list[int], order: int = 0) -> dic
     pairs = [(i, x) for i in inlines for x in crosslines]
     np.random.default_rng(order).shuffle(pairs)
     return {"inline": [i for i, _ in pairs], "crossline": [x for _, x in pairs]}
+
+
+def sizes(geometry: Geometry) -> dict[str, int]:
+    return {axis.name: axis.size for axis in geometry.axes}
 
 
 @settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -68,33 +77,39 @@ def test_holes_are_counted(resolve: Resolve) -> None:
 @pytest.mark.parametrize(
     ("words", "kind", "reason"),
     [
-        ({"inline": [1, 1, 1], "crossline": [1, 2, 3]}, Kind.STACK2D, "inline number is 1 in every trace"),
+        ({"inline": [1, 1, 1], "crossline": [1, 2, 3]}, Kind.STACK2D, "of its own (inline and crossline)"),
         ({"cdp": [101, 102, 103]}, Kind.STACK2D, "of its own (cdp)"),
         ({"cdp_x": [5, 6, 7], "cdp_y": [1, 1, 1]}, Kind.STACK2D, "cdp_x and cdp_y"),
-        ({"cdp": [1, 2, 3], "offset": [10, 20, 30]}, Kind.FLAT, "offsets differ"),
-        ({"cdp": [1, 1, 1]}, Kind.FLAT, "tell the traces apart"),
-        ({"cdp": [1, 9, 1]}, Kind.FLAT, "tell the traces apart"),
-        ({"inline": [1, 1, 2, 2, 1], "crossline": [1, 2, 1, 2, 2]}, Kind.FLAT, "at least 1 traces repeat the inline"),
-        ({"inline": [1, 1, 3, 3, 3, 1], "crossline": [1, 2, 1, 2, 3, 2]}, Kind.FLAT, "1 traces repeat the inline and"),
-        ({"inline": [1, 500, 9000], "crossline": [1, 700, 44]}, Kind.STACK2D, "of it"),
+        ({"cdp": [1, 2, 3], "offset": [10, 20, 30]}, Kind.GATHERS, "would be filled to 33.3%"),
+        ({"cdp": [1, 1, 1]}, Kind.FLAT, "order of the file"),
+        ({"cdp": [1, 9, 1]}, Kind.FLAT, "order of the file"),
+        ({"inline": [1, 1, 2, 2, 1], "crossline": [1, 2, 1, 2, 2]}, Kind.FLAT, "not stack3d: lines as in"),
+        ({"inline": [1, 500, 9000], "crossline": [1, 700, 44]}, Kind.STACK2D, "(inline and crossline)"),
     ],
 )
 def test_what_is_inferred_and_why(resolve: Resolve, words: dict[str, list[int]], kind: Kind, reason: str) -> None:
     geometry = resolve(**words)
     assert geometry.kind is kind
-    assert any(reason in line for line in geometry.reasons)
+    assert any(reason in line for line in geometry.reasons), geometry.reasons
 
 
 def test_repeats_on_a_grid_with_holes_are_counted_exactly(resolve: Resolve) -> None:
-    words = grid_words(list(range(6)), list(range(8)), order=3)
+    words = grid_words(list(range(12)), list(range(8)), order=3)
     for name in words:
-        words[name] = words[name][:40] + words[name][10:13]  # 40 of 48 cells, three of them twice
-    assert "not stack3d: 3 traces repeat the inline and crossline of another one" in resolve(**words).reasons
+        words[name] = words[name][:80] + words[name][10:13]  # 80 of 96 cells, three of them twice
+    geometry = resolve(**words)
+    assert (geometry.kind, geometry.repeat_count, geometry.shape) == (Kind.STACK3D, 3, (12, 8))
+    assert geometry.fill == 80 / 96
+    with pytest.raises(InputError, match="3 traces repeat the inline and crossline of another one, and --duplicates"):
+        resolve(**words, duplicates="fail")
+    assert sizes(resolve(**words, duplicates="dimension")) == {"inline": 12, "crossline": 8, "duplicate": 2}
 
 
 def test_a_kind_that_does_not_fit_is_refused_with_its_reason(resolve: Resolve) -> None:
     with pytest.raises(InputError, match="repeat the inline and crossline"):
         resolve(inline=[1, 1, 2, 2, 1], crossline=[1, 2, 1, 2, 2], kind=Kind.STACK3D)
+    geometry = resolve(inline=[1, 1, 2, 2, 1], crossline=[1, 2, 1, 2, 2], kind=Kind.STACK3D, duplicates="first")
+    assert (geometry.shape, geometry.repeat_count) == ((2, 2), 1)
 
 
 def test_a_sparse_grid_that_is_asked_for_is_made(resolve: Resolve) -> None:
@@ -107,18 +122,130 @@ def test_a_sparse_axis_does_not_pass_for_a_full_one(resolve: Resolve) -> None:
     crosslines = list(range(10))
     geometry = resolve(inline=[1] * 10 + [2] * 10 + [1_000_000] * 10, crossline=crosslines * 3)
     assert geometry.kind is Kind.STACK2D
-    assert any("1000000 x 10" in reason for reason in geometry.reasons)
 
 
 def test_a_wild_grid_costs_no_memory(resolve: Resolve) -> None:
     extremes = {"inline": [-(2**31), 2**31 - 1, 5], "crossline": [-(2**31), 2**31 - 1, 7]}
-    assert resolve(**extremes).kind is Kind.STACK2D
-    assert resolve(**extremes).reasons[-1] == "stack2d: each trace has a position of its own (inline and crossline)"
+    assert resolve(**extremes).kind is Kind.FLAT
+    with pytest.raises(InputError, match="the traces do not make a stack3d"):
+        resolve(**extremes, kind=Kind.STACK3D)
+
+
+def test_numbers_far_off_do_not_spoil_a_grid(resolve: Resolve) -> None:
+    words = grid_words(list(range(1000, 1040)), list(range(200, 240)), order=3)
+    for number, (inline, crossline) in {5: (0, 0), 700: (2**31 - 1, 210), 1500: (1010, -4)}.items():
+        words["inline"][number], words["crossline"][number] = inline, crossline
+    geometry = resolve(**words)
+    assert (geometry.kind, geometry.shape, geometry.outside_count) == (Kind.STACK3D, (40, 40), 3)
+    assert (geometry.axes[0].first, geometry.axes[1].last) == (1000, 239)
+
+
+def test_gathers_of_lines_and_offsets(resolve: Resolve) -> None:
+    cells = np.array([(i, x, o) for i in (3, 4) for x in (7, 9, 11) for o in (100, 250, 300)])
+    geometry = resolve(inline=cells[:, 0], crossline=cells[:, 1], offset=cells[:, 2])
+    assert (geometry.kind, sizes(geometry)) == (Kind.GATHERS, {"inline": 2, "crossline": 3, "offset": 3})
+    assert geometry.axes[2].values.tolist() == [100, 250, 300]  # no equal steps
+    assert geometry.axes[2].positions(np.array([250, 251])).tolist() == [1, -1]
+
+
+def test_gathers_by_cdp(resolve: Resolve) -> None:
+    cells = np.array([(c, o) for c in (50, 51, 53) for o in range(-400, 0, 25)])
+    geometry = resolve(cdp=cells[:, 0], offset=cells[:, 1])
+    assert (geometry.kind, sizes(geometry)) == (Kind.GATHERS, {"cdp": 3, "offset": 16})
+
+
+def test_gathers_of_uneven_offsets_stay_in_file_order(resolve: Resolve) -> None:
+    random = np.random.default_rng(2)
+    geometry = resolve(cdp=np.repeat(np.arange(20), 6), offset=random.permutation(1000)[:120])
+    assert (geometry.kind, sizes(geometry), geometry.keys) == (Kind.GATHERS, {"trace": 120}, ("cdp", "offset"))
+
+
+@pytest.mark.parametrize("shots", [[2, 3, 5, 8], [10, 11, 12]])
+def test_shots(resolve: Resolve, shots: list[int]) -> None:
+    cells = np.array([(s, c) for s in shots for c in range(1, 25)])
+    geometry = resolve(shot=cells[:, 0], channel=cells[:, 1], offset=cells[:, 1] * 25)
+    assert (geometry.kind, sizes(geometry)) == (Kind.SHOTS, {"shot": len(shots), "channel": 24})
+    assert geometry.axes[0].values.tolist() == shots
+
+
+def test_streamers_whose_channels_begin_anew_with_each_cable(resolve: Resolve) -> None:
+    cells = np.array([(s, k, c) for s in (1, 2) for k in (1, 2, 3) for c in range(1, 9)])
+    geometry = resolve(shot=cells[:, 0], bytes_137_to_138=cells[:, 1], channel=cells[:, 2], offset=cells[:, 2] * 25)
+    assert (geometry.kind, sizes(geometry)) == (Kind.SHOTS, {"shot": 2, "cable": 3, "channel": 8})
+
+
+def test_components_of_the_same_channel(resolve: Resolve) -> None:
+    cells = np.array([(s, c, k) for s in (1, 2) for c in range(1, 9) for k in (12, 13, 14)])
+    geometry = resolve(shot=cells[:, 0], channel=cells[:, 1], bytes_29_to_30=cells[:, 2], offset=cells[:, 1] * 25)
+    assert (geometry.kind, sizes(geometry)) == (Kind.SHOTS, {"shot": 2, "channel": 8, "component": 3})
+
+
+def test_receiver_gathers_are_shots_in_another_order(resolve: Resolve) -> None:
+    cells = np.array([(s, c) for c in range(1, 7) for s in range(100, 120)])
+    geometry = resolve(shot=cells[:, 0], channel=cells[:, 1], offset=cells[:, 0] * 10 + cells[:, 1])
+    assert (geometry.kind, sizes(geometry)) == (Kind.SHOTS, {"shot": 20, "channel": 6})
+
+
+def test_shots_of_moving_spreads_stay_in_file_order(resolve: Resolve) -> None:
+    cells = np.array([(s, c) for s in range(10) for c in range(50 * s, 50 * s + 12)])
+    geometry = resolve(shot=cells[:, 0], channel=cells[:, 1], offset=cells[:, 1])
+    assert (geometry.kind, sizes(geometry), geometry.keys) == (Kind.SHOTS, {"trace": 120}, ("shot", "channel"))
+
+
+def clock(seconds: np.ndarray) -> dict[str, np.ndarray]:
+    minutes, hours = seconds // 60, seconds // 3600
+    return {"year": 2017 + 0 * seconds, "day_of_year": 261 + hours // 24, "hour": hours % 24} | {
+        "minute": minutes % 60,
+        "second": seconds % 60,
+    }
+
+
+def test_records_that_follow_one_another(resolve: Resolve) -> None:
+    begins, channels = np.repeat(86340 + 10 * np.arange(12), 5), np.tile(np.arange(1, 6), 12)
+    samples = np.ones((60, 100), np.float32)
+    geometry = resolve(**clock(begins), channel=channels, samples=samples, interval_us=50000)  # 5 s: pauses
+    assert geometry.kind is not Kind.PASSIVE
+    geometry = resolve(**clock(begins), channel=channels, samples=np.ones((60, 200), np.float32), interval_us=50000)
+    assert (geometry.kind, sizes(geometry)) == (Kind.PASSIVE, {"record": 12, "receiver": 5})
+    expected = np.datetime64("2017-09-18T23:59:00") + 10 * np.arange(12)
+    assert geometry.axes[0].values.astype("datetime64[s]").tolist() == expected.tolist()
+
+
+def test_lines_where_petrel_writes_them(resolve: Resolve) -> None:
+    words = grid_words([5, 6, 7], [100, 102, 104, 106])
+    geometry = resolve(bytes_5_to_8=words["inline"], bytes_21_to_24=words["crossline"])
+    assert (geometry.kind, sizes(geometry)) == (Kind.STACK3D, {"inline": 3, "crossline": 4})
+    assert "Petrel" in geometry.reasons[-1]
+
+
+def test_lines_in_the_words_of_coordinates(resolve: Resolve, write_headers: Any) -> None:
+    """As some onshore surveys have them: lines in 181 and 185, and coordinates where the standard has lines."""
+    words = grid_words(list(range(1, 9)), list(range(1, 21)))
+    positions = {"inline": 7_889_370 + 110 * np.array(words["crossline"]), "crossline": 9_388_460 + 97 * np.arange(160)}
+    geometry = resolve(cdp_x=words["inline"], cdp_y=words["crossline"], **positions)
+    assert (geometry.kind, sizes(geometry)) == (Kind.STACK3D, {"inline": 8, "crossline": 20})
+    survey = open_survey(
+        (str(write_headers(cdp_x=words["inline"], cdp_y=words["crossline"], **positions)),), HeaderBytes()
+    )
+    best = next(each for each in sample_evidence(survey).propose() if each.is_accepted)
+    assert {name: field.first_byte for name, field in best.moved.items()} == {
+        "inline": 181,
+        "crossline": 185,
+        "cdp_x": 189,
+        "cdp_y": 193,
+    }
+
+
+def test_field_records_and_cdps_are_no_lines(resolve: Resolve) -> None:
+    """They fill a grid as well as lines do: 120 channels that roll along by one CDP a shot."""
+    shots, channels = np.repeat(np.arange(1, 6), 60), np.tile(np.arange(1, 61), 5)
+    geometry = resolve(shot=shots, channel=channels, cdp=shots + channels)
+    assert (geometry.kind, sizes(geometry)) == (Kind.SHOTS, {"shot": 5, "channel": 60})
 
 
 def test_a_geometry_is_kept_as_json(resolve: Resolve) -> None:
-    geometry = resolve(inline=[1, 1, 2], crossline=[5, 6, 6])
-    assert Geometry.model_validate_json(geometry.model_dump_json()) == geometry
+    for geometry in (resolve(inline=[1, 1, 2], crossline=[5, 6, 6]), resolve(shot=[2, 2, 7, 7], channel=[1, 2, 1, 2])):
+        assert Geometry.model_validate_json(geometry.model_dump_json()) == geometry
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -150,7 +277,7 @@ def test_repeats_are_counted_as_in_memory(
     found = count_repeats(
         index, axes, scratch=str(scratch), client=client, run_traces=run_traces, band_traces=band_traces
     )
-    assert found == len(cells) - len(set(cells))
+    assert found == Counted(len(cells) - len(set(cells)), 0)
     assert not scratch.exists() or not list(scratch.iterdir())
 
 
@@ -164,10 +291,9 @@ def test_traces_in_order_are_compared_without_scratch(
         # A file where the folder of the runs would be: nothing can be written.
         (tmp_path / "scratch").write_text("")
         options = {"scratch": str(tmp_path / "scratch"), "client": client, "run_traces": 100}
-        assert count_repeats(index, axes, **options) == 0
-        assert (
-            count_repeats(make_index(64, **{slow: numbers // 30, fast: numbers % 30 // 2 * 2}), axes, **options) == 450
-        )
+        assert count_repeats(index, axes, **options) == Counted(0, 0)
+        pairs = make_index(64, **{slow: numbers // 30, fast: numbers % 30 // 2 * 2})
+        assert count_repeats(pairs, axes, **options) == Counted(450, 0)
 
 
 @settings(deadline=None)

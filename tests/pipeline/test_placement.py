@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import uuid
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,11 @@ from numpy.typing import NDArray
 from pipeline.recipe import HeaderBytes
 from pipeline.survey.axis import Axis
 from pipeline.survey.files import open_survey
-from pipeline.survey.geometry import resolve_geometry
 from pipeline.survey.placement import (
     NO_TRACE,
     Coverage,
     Placement,
+    Repeats,
     compare_coverage,
     cut_blocks,
     write_trace_numbers,
@@ -57,18 +59,21 @@ def stored(url: str) -> NDArray[np.int64]:
 
 
 def placed_in_memory(
-    cells: list[tuple[int, int]], inlines: range, crosslines: range
-) -> tuple[NDArray[np.int64], int, int]:
-    """The obvious way: grid, traces that lie outside, and traces whose cell is taken."""
+    cells: list[tuple[int, int]], inlines: range, crosslines: range, duplicates: str = "first"
+) -> tuple[NDArray[np.int64], list[int], list[int]]:
+    """The obvious way: grid, traces that lie outside, and traces whose cell another one has."""
     grid = np.full((len(inlines), len(crosslines)), NO_TRACE)
-    outside = repeats = 0
+    outside, repeats = [], []
     for number, (inline, crossline) in enumerate(cells):
         if inline not in inlines or crossline not in crosslines:
-            outside += 1
-        elif grid[(cell := (inlines.index(inline), crosslines.index(crossline)))] != NO_TRACE:
-            repeats += 1
-        else:
+            outside.append(number)
+        elif grid[(cell := (inlines.index(inline), crosslines.index(crossline)))] == NO_TRACE:
             grid[cell] = number
+        elif duplicates == "last":
+            repeats.append(int(grid[cell]))
+            grid[cell] = number
+        else:
+            repeats.append(number)
     return grid, outside, repeats
 
 
@@ -89,6 +94,7 @@ def patterns_in_memory(grid: NDArray[np.int64], chunk: tuple[int, int]) -> ReadP
     part_traces=st.integers(1, 9),
     run_traces=st.integers(1, 30),
     block_cells=st.integers(1, 60),
+    duplicates=st.sampled_from(["first", "last", "mean"]),
 )
 def test_traces_are_placed_as_in_memory(
     make_index: MakeIndex,
@@ -101,8 +107,10 @@ def test_traces_are_placed_as_in_memory(
     part_traces: int,
     run_traces: int,
     block_cells: int,
+    duplicates: Any,
 ) -> None:
-    expected, outside_count, repeat_count = placed_in_memory(cells, inlines, crosslines)
+    expected, outside, repeats = placed_in_memory(cells, inlines, crosslines, duplicates)
+    repeats_url = str(tmp_path / uuid.uuid4().hex)
     url = new_array(tmp_path, expected.shape, chunk)
     zarr.open_array(url, mode="r+")[...] = 4711  # what an earlier attempt wrote must not stay
     placement = write_trace_numbers(
@@ -112,12 +120,54 @@ def test_traces_are_placed_as_in_memory(
         shard_shape=(*chunk, 100),
         scratch=str(tmp_path / "scratch"),
         client=client,
+        duplicates=duplicates,
+        repeats_url=repeats_url,
         run_traces=run_traces,
         block_cells=block_cells,
     )
     np.testing.assert_array_equal(stored(url), expected)
     pattern = patterns_in_memory(expected, chunk)
-    assert placement == Placement(pattern=pattern, outside_count=outside_count, repeat_count=repeat_count)
+    assert placement == Placement(pattern=pattern, outside_count=len(outside), repeat_count=len(repeats))
+    kept = Repeats(repeats_url, url)
+    without_cell = [number for part in kept.counts() for number in kept.numbers(part).tolist()]
+    assert sorted(without_cell) == sorted(outside + repeats)
+
+
+@in_hypothesis
+@given(
+    cells=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=60),
+    chunk=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4)),
+    run_traces=st.integers(1, 30),
+    block_cells=st.integers(1, 60),
+)
+def test_traces_of_one_cell_lie_along_a_dimension(
+    make_index: MakeIndex,
+    tmp_path: Path,
+    client: Client,
+    cells: list[tuple[int, int]],
+    chunk: tuple[int, int, int],
+    run_traces: int,
+    block_cells: int,
+) -> None:
+    most = max(Counter(cells).values())
+    expected = np.full((4, 3, most), NO_TRACE)
+    for number, cell in enumerate(cells):
+        expected[cell][np.flatnonzero(expected[cell] == NO_TRACE)[0]] = number
+    url = new_array(tmp_path, expected.shape, chunk)
+    duplicate = Axis(name="duplicate", first=0, size=most, long_name="")
+    write_trace_numbers(
+        make_index(inline=[i for i, _ in cells], crossline=[x for _, x in cells]),
+        (*axes_of(range(4), range(3)), duplicate),
+        array_url=url,
+        shard_shape=(*chunk, 100),
+        scratch=str(tmp_path / "scratch"),
+        client=client,
+        duplicates="dimension",
+        repeats_url=str(tmp_path / "repeats"),
+        run_traces=run_traces,
+        block_cells=block_cells,
+    )
+    np.testing.assert_array_equal(stored(url), expected)
     assert not list((tmp_path / "scratch").glob("*"))
 
 
@@ -169,7 +219,13 @@ def test_an_array_of_other_chunks_is_refused(make_index: MakeIndex, tmp_path: Pa
     ):
         with pytest.raises(RuntimeError, match="has shape and chunk"):
             write_trace_numbers(
-                index, axes, array_url=url, shard_shape=shard_shape, scratch=str(tmp_path / "scratch"), client=client
+                index,
+                axes,
+                array_url=url,
+                shard_shape=shard_shape,
+                scratch=str(tmp_path / "scratch"),
+                client=client,
+                repeats_url=str(tmp_path / "repeats"),
             )
 
 
@@ -180,6 +236,7 @@ def test_traces_of_another_survey_are_matched_by_label(make_index: MakeIndex, tm
     index = make_index(inline=[i for i, _ in pairs], crossline=[x for _, x in pairs])
     main, label = (new_array(tmp_path, (3, 2), (2, 2), name) for name in ("main", "label"))
     options: dict[str, Any] = {"shard_shape": (2, 2, 9), "scratch": str(tmp_path / "scratch"), "client": client}
+    options["repeats_url"] = str(tmp_path / "repeats")
     write_trace_numbers(make_index(**grid_words()), axes, array_url=main, **options)
     placement = write_trace_numbers(index, axes, array_url=label, **options)
     assert (placement.outside_count, placement.repeat_count) == (0, 0)
@@ -198,6 +255,7 @@ def test_a_shifted_label_volume_lacks_what_it_has_elsewhere(
     axes = axes_of(range(1, 4), range(10, 30, 10))
     main, label = (new_array(tmp_path, (3, 2), (2, 2), name) for name in ("main", "label"))
     options: dict[str, Any] = {"shard_shape": (2, 2, 9), "scratch": str(tmp_path / "scratch"), "client": client}
+    options["repeats_url"] = str(tmp_path / "repeats")
     write_trace_numbers(make_index(**grid_words()), axes, array_url=main, **options)
     shifted = make_index(inline=[2, 2, 3, 3, 4, 4, 2], crossline=[10, 20, 10, 20, 10, 20, 15])
     placement = write_trace_numbers(shifted, axes, array_url=label, **options)
@@ -231,9 +289,16 @@ def test_a_file_is_placed_by_worker_processes(make_segy: Any, tmp_path: Path) ->
     scratch = str(tmp_path / "scratch")
     with dask_client(scheduler=PROCESSES, workers=2, memory="1GiB") as client:
         index = scan(open_survey((str(made.path),), HeaderBytes()), keep=str(tmp_path / "keep"), client=client)
-        geometry = resolve_geometry(index, scratch=scratch, client=client)
-        url = new_array(tmp_path, geometry.shape, (5, 4))
-        write_trace_numbers(index, geometry.axes, array_url=url, shard_shape=(5, 4, 50), scratch=scratch, client=client)
+        url = new_array(tmp_path, (12, 9), (5, 4))
+        write_trace_numbers(
+            index,
+            axes_of(range(100, 124, 2), range(300, 309)),
+            array_url=url,
+            shard_shape=(5, 4, 50),
+            scratch=scratch,
+            client=client,
+            repeats_url=str(tmp_path / "repeats"),
+        )
     expected, _, _ = placed_in_memory(cells, range(100, 124, 2), range(300, 309))
     np.testing.assert_array_equal(stored(url), expected)
 
@@ -242,20 +307,20 @@ PLACE_REHEARSAL = """
 import json, resource, sys
 import zarr
 from pipeline.work.cluster import THREADS, dask_client
-from pipeline.survey.geometry import resolve_geometry
+from pipeline.survey.headers import Workplace, resolved, sample_evidence
 from pipeline.survey.placement import write_trace_numbers
 from pipeline.recipe import HeaderBytes
-from pipeline.survey.scan import scan
 from pipeline.survey.files import open_survey
 
 def place(values, folder, client):
     survey = open_survey((f"rehearsal://{values}/survey.sgy",), HeaderBytes())
-    index = scan(survey, keep=f"{folder}/keep", client=client)
-    geometry = resolve_geometry(index, scratch=f"{folder}/scratch", client=client)
+    workplace = Workplace(client, f"{folder}/keep", f"{folder}/scratch")
+    survey, index, geometry = resolved(survey, sample_evidence(survey), None, workplace)
     url = f"{folder}/trace_number"
     zarr.create_array(url, shape=geometry.shape, dtype="int64", chunks=(64, 64), fill_value=-1)
     placement = write_trace_numbers(
-        index, geometry.axes, array_url=url, shard_shape=(64, 64, 2), scratch=f"{folder}/scratch", client=client
+        index, geometry.axes, array_url=url, shard_shape=(64, 64, 2), scratch=f"{folder}/scratch", client=client,
+        repeats_url=f"{folder}/repeats",
     )
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"kind": geometry.kind, "placement": placement.model_dump(), "peak_mib": peak_mib}

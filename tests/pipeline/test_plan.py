@@ -458,7 +458,7 @@ def test_a_task_takes_about_the_memory_that_was_planned(
     memory = WorkerMemory(nbytes=8 * 2**30, threads=1)
     workplace = Workplace(client=client, index=str(tmp_path / "i"), scratch=str(tmp_path / "s"))
     headers = read_headers(surveys, kind=None, header_scan="sample", workplace=workplace)
-    geometry = headers["amplitude"].geometry(kind=None, workplace=workplace)
+    geometry = headers["amplitude"].geometry
     design = design_store(recipe, surveys, headers, geometry, memory=memory)
     create_template(recipe.out, design, surveys)
     pattern = predicted_pattern(design.main.order, design.axes, design.chunks)  # type: ignore[arg-type]

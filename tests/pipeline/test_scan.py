@@ -333,7 +333,7 @@ survey = open_survey((f"{bucket}/survey.sgy",), HeaderBytes())
 with dask_client(scheduler=THREADS, workers=2, memory="auto") as client:
     index = scan.scan(survey, keep=f"{bucket}/keep", client=client)
 assert index.summary.trace_count == 108
-np.savez(out, **index.read(0, 108, scan.FIELDS))
+np.savez(out, **index.read(0, 108, survey.names))
 """
 
 
@@ -366,7 +366,7 @@ def test_real_files_are_indexed_as_segyio_reads_them(client: Client, real_data: 
             expected = read_by_segyio(path, endian=survey.files[0].byte_order)
         except (InputError, RuntimeError, OSError, KeyError, UserWarning):
             continue  # one of the two refuses it; segyio does not know formats 7 and 15
-        if len(expected["inline"]) == survey.trace_count:
+        if len(expected["inline"]) == survey.trace_count and not survey.pinned:  # by the file's own layout
             check_index(scan(survey, keep=str(tmp_path / "keep"), client=client), expected)
             compared += 1
     assert compared >= 20

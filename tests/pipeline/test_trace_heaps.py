@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data_catalog import Catalog, check_store
 from pipeline.convert import Conduct, convert
-from pipeline.export import export
+from pipeline.export.export import export
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.recipe import HeaderBytes, SourceFile, load_recipe
 from pipeline.shards import trace_heaps
@@ -22,7 +22,7 @@ from pipeline.shards.trace_heaps import OtherTraces, TraceHeaps, make_heaps
 from pipeline.store.stored_plan import read_plan
 from pipeline.survey.axis import Axis
 from pipeline.survey.files import Survey, open_survey
-from pipeline.survey.order import sample_headers
+from pipeline.survey.order import line_by_line, sampled_numbers
 from pipeline.synthetic.rehearsal import expected_samples
 from pipeline.telemetry import Telemetry
 
@@ -263,7 +263,8 @@ def test_a_wrong_prediction_is_found_in_sorted_traces(client: Client, catalog_fo
     grid = "inlines=600,crosslines=40,samples=2,order=crossline"
     url = f"rehearsal://{grid},swap=12439/survey.sgy"
     survey = opened(url)
-    assert sample_headers(survey).order is not None
+    numbers = sampled_numbers(survey)
+    assert line_by_line(survey, numbers, survey.read_header_words(numbers)) is not None
     recipe = load_recipe(name="x", paths=(url,), out=str(tmp_path / "x.zarr"), chunk_nbytes=12_800, shard_nbytes=12_800)
     strategies = Strategies(recipe.out)
     entry = convert(recipe, client=client, catalog=Catalog(), conduct=Conduct(telemetry=Telemetry(strategies)))

@@ -18,7 +18,7 @@ from data_catalog import Catalog, Entry, InputError, Role, check_store
 from data_catalog.__main__ import app as data_catalog_app
 from pipeline.__main__ import app
 from pipeline.convert import convert
-from pipeline.export import export
+from pipeline.export.export import export
 from pipeline.recipe import HeaderBytes, SourceFile, load_recipe
 from pipeline.survey.files import open_survey
 
@@ -233,7 +233,7 @@ def other_interval(path: Path) -> None:
         ({"keep": lambda i, x: (i, x) != (104, 303)}, None, "1 of the main survey's traces have no partner"),
         ({"volume": np.ones((13, 9, 50), np.float32)}, None, "and 9 of 117 traces lie elsewhere or twice"),
         ({"volume": np.ones((12, 9, 51), np.float32)}, None, "its sample count is 51, and the survey's is 50"),
-        ({}, other_interval, "its sample interval us is 2000, and the survey's is 4000"),
+        ({}, other_interval, "its sample interval us is 2000.0, and the survey's is 4000.0"),
     ],
     ids=["shifted", "with a hole", "longer", "more samples", "another interval"],
 )
@@ -289,7 +289,7 @@ def test_volumes_by_options(stacks: dict[str, Any], catalog_folder: Path, tmp_pa
     arguments += ["--volume", f"far={far}", "--volume", f"mid={stacks['mid'].path}", "--scheduler", "threads"]
     assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
     checked = CliRunner().invoke(data_catalog_app, ["check", "x"])
-    assert checked.output == f"x: {len(Catalog().open('x').variables)} variables keep to SPEC.md 1.2\n"
+    assert checked.output == f"x: {len(Catalog().open('x').variables)} variables keep to SPEC.md 1.3\n"
     assert {"near", "mid", "far"} <= Catalog().open("x").variables.keys()
     target = tmp_path / "again.sgy"
     exported = CliRunner().invoke(app, ["export", "x", "--variable", "far", "--out", str(target)])
@@ -396,7 +396,7 @@ def test_patterns_are_converted_in_order(lines: Path, convert_files: Callable[..
     assert entry.sizes["inline"] == 36
     names = ["line_01.sgy", "line_02.sgy", "line_10.sgy"]
     assert [Path(source.url).name for source in entry.sources] == names * 2
-    assert entry.recipe["paths"] == [{"path": str(lines / "*.sgy"), "header_bytes": None}]
+    assert entry.recipe["paths"] == [{"path": str(lines / "*.sgy"), "header_bytes": None, "reading": None}]
 
 
 def test_a_file_whose_name_looks_like_a_pattern(make_segy: Any, tmp_path: Path) -> None:

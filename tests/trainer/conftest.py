@@ -46,13 +46,14 @@ class StoreMaker:
         splits: dict[str, list[dict[str, tuple[int, int]]]] | None = None,
         salt: np.ndarray | None = None,
         live: np.ndarray | None = None,
+        dtype: str = "float32",
     ) -> Entry:
         url = str(self.folder / f"{name}.zarr")
         group = zarr.create_group(url)
         shard = shard or chunk
         live = np.ones(amplitude.shape[:-1], bool) if live is None else live
-        payload = {"amplitude": np.where(live[..., None], amplitude, 0).astype(np.float32)}
-        described = {"amplitude": _variable(Role.INPUT, dims, amplitude.shape, "float32", chunk, shard, units="1")}
+        payload = {"amplitude": np.where(live[..., None], amplitude, 0).astype(dtype)}
+        described = {"amplitude": _variable(Role.INPUT, dims, amplitude.shape, dtype, chunk, shard, units="1")}
         if salt is not None:
             payload["salt"] = np.where(live[..., None], salt, 255).astype(np.uint8)
             flags = {"flag_values": (0, 1), "flag_meanings": ("rock", "salt"), "ignore_value": 255}

@@ -62,6 +62,27 @@ def test_a_batch_is_what_the_store_holds(open_windows, arrays):
     assert (seen < 0).any(), "the case should have a tail"
 
 
+@pytest.mark.parametrize("dtype", ["int16", "int32", "uint8", "float64"])
+def test_inputs_may_have_the_type_of_their_source(stores, dtype):
+    import zarr
+
+    entry = stores.make_salt("own", dtype=dtype) if dtype != "uint8" else stores.make_line("own", dtype=dtype)
+    window = {"crossline": 16, "time": 16} if dtype != "uint8" else {"trace": 16, "time": 16}
+    stored = zarr.open_group(entry.url, mode="r")["amplitude"][...].astype(np.float32)
+    settings = {"catalog": stores.catalog.folder, "window": window, "batch_size": 4}
+    datasets = [WindowDataset("own", normalise=normalise, **settings) for normalise in (False, True)]
+    raw, normalised = (next(iter(dataset)) for dataset in datasets)
+    assert raw["input"].dtype == normalised["input"].dtype == torch.float32
+    (first,), (end,) = datasets[0].plan.ranges(np.array([int(raw["window"][0])]))
+    expected = stored[tuple(slice(a, b) for a, b in zip(first, end, strict=True))]
+    np.testing.assert_array_equal(raw["input"][0], expected.reshape(raw["input"][0].shape))
+    live = raw["live"].numpy()
+    before, after = raw["input"].numpy()[live].ravel(), normalised["input"].numpy()[live].ravel()
+    slope, shift = np.polyfit(before.astype(np.float64), after.astype(np.float64), 1)
+    np.testing.assert_allclose(after, slope * before + shift, atol=1e-4)
+    assert 0.3 < after.std() < 3
+
+
 def test_inputs_and_labels_may_share_the_examples_alone(stores):
     import zarr
 

@@ -250,7 +250,8 @@ class WindowMaker:
             for name, extents in self._extents.items()
         }
         like = reader.empty(window) | {LIVE: np.empty(0, dtype=np.bool_)}
-        self._dtypes = {name: samples.dtype for name, samples in like.items()}
+        # Inputs may be integers, which nothing can be taken off in place: a network wants float32 of all of them.
+        self._dtypes = {name: samples.dtype for name, samples in like.items()} | {INPUT: np.dtype(np.float32)}
         self._memory = ReusedMemory()
 
     @property

@@ -1,0 +1,1 @@
+"""From prepared datasets back to SEG-Y."""

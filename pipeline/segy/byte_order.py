@@ -1,0 +1,31 @@
+"""Files whose bytes are swapped in pairs, as 16-bit machines left them: big endian, once the pairs are swapped back."""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+ByteOrder = Literal["big", "little", "pairwise"]
+"""Of headers and samples; ``pairwise`` is revision 2's third order, in which ``ABCD`` is stored as ``BADC``."""
+
+
+def swap_pairs(content: NDArray[np.uint8], *, header_nbytes: int) -> None:
+    """Swaps the bytes of each pair, in place; doing it again undoes it.
+
+    Pairs are counted from the beginning of the header and again from the beginning of the samples; where there is an
+    odd number of bytes, the last one stays.
+
+    Args:
+        content: uint8 (trace, byte).
+        header_nbytes: Bytes of a trace header.
+    """
+    for part in (content[:, :header_nbytes], content[:, header_nbytes:]):
+        even = part.shape[1] // 2 * 2
+        first = part[:, 0:even:2].copy()
+        part[:, 0:even:2] = part[:, 1:even:2]
+        part[:, 1:even:2] = first
+
+
+def stored_order(byte_order: str) -> Any:
+    """NumPy's sign for words of a file after its pairs were swapped back."""
+    return "<" if byte_order == "little" else ">"
