@@ -500,8 +500,9 @@ def _end(
             f"{behind} bytes follow the last of the stated traces: they are kept for the export alone"
         )
         return stated, 0, behind
-    if rest and trailer and (opening.nbytes - layout.header_nbytes - trailer) % layout.trace_nbytes == 0:
-        return (opening.nbytes - layout.header_nbytes - trailer) // layout.trace_nbytes, 0, trailer
+    before_trailer, over = divmod(opening.nbytes - layout.header_nbytes - trailer, layout.trace_nbytes)
+    if rest and trailer and before_trailer > 0 and over == 0:
+        return before_trailer, 0, trailer
     if rest == 0:
         if stated and stated != trace_count:
             opening.oddities.append(

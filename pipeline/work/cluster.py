@@ -29,6 +29,7 @@ LOOPBACK = "127.0.0.1"
 TLS = "tls://"
 CONNECT_TIMEOUT_S = 10
 CLIENT_LOGGERS = ("distributed.client", "distributed.batched")
+WORKER_LOGGER = "distributed.worker"
 LEAST_MEMORY_NBYTES = 256 * 2**20
 FIRST_WORKER_TIMEOUT_S = 600
 """What a batch system's queue may take, unless the file says otherwise."""
@@ -128,7 +129,7 @@ def _local(*, workers: int, memory: str, in_processes: bool) -> Iterator[Client]
         "distributed.worker.profile.enabled": False,  # an hour of its samples takes some hundred MiB of each process
         "distributed.comm.timeouts.connect": f"{CONNECT_TIMEOUT_S}s",
     }
-    with dask.config.set(settings), ExitStack() as stack:
+    with dask.config.set(settings), ExitStack() as around, ExitStack() as stack:
         with _interrupts_kept_back():
             cluster = LocalCluster(
                 n_workers=workers if in_processes else 1,
@@ -139,7 +140,10 @@ def _local(*, workers: int, memory: str, in_processes: bool) -> Iterator[Client]
                 dashboard_address=f"{LOOPBACK}:0",
             )
             client = stack.enter_context(Client(stack.enter_context(cluster)))
-        yield client
+        try:
+            yield client
+        finally:  # a heartbeat that is under way when the cluster closes is told as an error
+            around.enter_context(_without_log(WORKER_LOGGER))
 
 
 @contextmanager
@@ -186,7 +190,7 @@ def _connected(address: str) -> Iterator[Client]:
             f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with `dask scheduler`, "
             f"write {other} if that is what it speaks, or leave --scheduler out to work on this machine."
         ) from None
-    with _without_client_log(), client:
+    with _without_log(*CLIENT_LOGGERS), client:
         try:
             client.wait_for_workers(1, timeout=CONNECT_TIMEOUT_S)
         except TimeoutError:
@@ -220,7 +224,7 @@ def _described(path: Path) -> Iterator[Client]:
                 cluster.scale(wanted.scale)
             if wanted.adapt is not None:
                 cluster.adapt(**wanted.adapt.model_dump())
-        with _without_client_log(), _client(cluster) as client:
+        with _without_log(*CLIENT_LOGGERS), _client(cluster) as client:
             _wait_for_first_worker(client, path, wanted)
             yield client
 
@@ -272,9 +276,9 @@ def _client(where: Any) -> Client:
 
 
 @contextmanager
-def _without_client_log() -> Iterator[None]:
-    """A scheduler that is lost ends the run with a sentence; Dask's client would add tracebacks."""
-    levels = {logging.getLogger(name): logging.getLogger(name).level for name in CLIENT_LOGGERS}
+def _without_log(*names: str) -> Iterator[None]:
+    """Where what happens ends the run with a sentence, or is no fault, and Dask would add tracebacks."""
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in names}
     for logger in levels:
         logger.setLevel(logging.CRITICAL)
     try:

@@ -116,6 +116,15 @@ def test_records_behind_the_traces_are_kept(write_file: MakeFile, roundtrip: Rou
         roundtrip(path)
 
 
+def test_records_that_the_file_has_no_room_for_are_not_there(write_file: MakeFile, roundtrip: Roundtrip) -> None:
+    """Their bytes, less than which the file has, leave whole traces as well, of a number below none."""
+    path = write_file(binary={(3501, "u1"): 2, (3529, "i4"): 28}, tail=bytes(28 * 3200 % 360))
+    assert path.stat().st_size < 28 * 3200
+    file = opened(path)
+    assert (file.trace_count, file.tail_nbytes) == (12, 320)
+    roundtrip(path)
+
+
 @pytest.mark.parametrize(
     ("cut", "truncated", "traces", "fate"),
     [
