@@ -249,14 +249,30 @@ class Evidence:
                 yield Place(why, moved | self._coordinates_beside(moved), is_trusted)
 
     def _coordinates_beside(self, lines: Fields) -> Fields:
-        """Where map coordinates are, if lines lie in their words: in those of lines, or in those of sources."""
-        if lines.get("inline") != STANDARD["cdp_x"] or {"cdp_x", "cdp_y"} & self.survey.pinned:
+        """Where map coordinates are, if lines lie in their words or these are unset: in those of lines or of sources.
+
+        Those of sources are where stacked traces are in files of before 2002, when the standard had no others.
+        """
+        if {"cdp_x", "cdp_y"} & self.survey.pinned or self.survey.files[0].format == "su":
             return {}
-        for x, y in ((STANDARD["inline"], STANDARD["crossline"]), (STANDARD["source_x"], STANDARD["source_y"])):
+        places = [(STANDARD["cdp_x"], STANDARD["cdp_y"])]
+        if lines.get("inline") == STANDARD["cdp_x"]:
+            places = [(STANDARD["inline"], STANDARD["crossline"])]
+        if self._has_zero_offsets():
+            places.append((STANDARD["source_x"], STANDARD["source_y"]))
+        for x, y in places:
             found = self.sample.words({"cdp_x": x, "cdp_y": y}, ("cdp_x", "cdp_y"))
             if not all(is_constant(values) for values in found.values()):
-                return {"cdp_x": x, "cdp_y": y}
+                return {} if x == STANDARD["cdp_x"] else {"cdp_x": x, "cdp_y": y}
         return {}
+
+    def _has_zero_offsets(self) -> bool:
+        """Whether traces lie at their sources: receivers, if there are any, lie there too."""
+        words = self.sample.words({}, ("offset", "source_x", "source_y", "receiver_x", "receiver_y"))
+        return is_constant(words["offset"]) and all(
+            is_constant(words[f"receiver_{axis}"]) or np.array_equal(words[f"receiver_{axis}"], words[f"source_{axis}"])
+            for axis in "xy"
+        )
 
     def _grid(self, kind: Kind, found: HeaderWords, moved: Fields, why: str) -> Proposal:
         inside = np.all([_lies_in(values, main_range(values)) for values in found.values()], axis=0)
@@ -291,13 +307,16 @@ class Evidence:
     def _lines(self, words: HeaderWords) -> Iterator[Proposal]:
         if self.survey.trace_count == 1:
             return
+        moved = self._coordinates_beside({})
+        words = words | self.sample.words(moved, ("cdp_x", "cdp_y"))
         for keys in (("cdp",), ("inline", "crossline"), ("cdp_x", "cdp_y")):
             values = [words[name] for name in keys]
             if self._repeats(values) == 0 and (keys[0] == "cdp_x" or all(map(is_plausible, values))):
                 why = f"offsets are all the same, and each trace has a position of its own ({' and '.join(keys)})"
-                yield Proposal(Kind.STACK2D, (), keys, {}, 0.0, 0.0, (), why)
+                yield Proposal(Kind.STACK2D, (), keys, moved, 0.0, 0.0, (), why)
         for place in self._line_places():
-            is_tried = all(self.survey.fields[0][name] == word for name, word in place.moved.items())
+            lines = {name: word for name, word in place.moved.items() if name in LINES}
+            is_tried = lines.items() <= self.survey.fields[0].items()
             if is_tried or not place.is_trusted:  # numbers that count traces tell all of them apart
                 continue
             found = self.sample.words(place.moved, LINES)

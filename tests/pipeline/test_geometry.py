@@ -236,6 +236,25 @@ def test_lines_in_the_words_of_coordinates(resolve: Resolve, write_headers: Any)
     }
 
 
+@pytest.mark.parametrize(
+    ("other", "first_byte"),
+    [
+        ({}, 73),
+        ({"receiver_x": 500_000 + 13 * np.arange(40)}, 73),
+        ({"receiver_x": 500_100 + 13 * np.arange(40)}, 181),
+        ({"cdp_x": 70 + np.arange(40)}, 181),
+        ({"offset": np.arange(40)}, 181),
+    ],
+    ids=["sources only", "receivers there", "receivers elsewhere", "coordinates of their own", "offsets"],
+)
+def test_stacked_traces_lie_where_sources_do(write_headers: Any, other: dict[str, Any], first_byte: int) -> None:
+    """In files that do not have the words of later revisions, as long as nothing speaks against it."""
+    sources = {"source_x": 500_000 + 13 * np.arange(40), "source_y": 6_000_000 + 7 * np.arange(40)}
+    survey = open_survey((str(write_headers(cdp=101 + np.arange(40), **(sources | other))),), HeaderBytes())
+    found = next(each for each in sample_evidence(survey).propose() if each.is_accepted)
+    assert survey.with_words(("cdp_x",), found.moved).fields[0]["cdp_x"].first_byte == first_byte
+
+
 def test_field_records_and_cdps_are_no_lines(resolve: Resolve) -> None:
     """They fill a grid as well as lines do: 120 channels that roll along by one CDP a shot."""
     shots, channels = np.repeat(np.arange(1, 6), 60), np.tile(np.arange(1, 61), 5)
