@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from data_catalog import Box, Entry, InputError, Source
 from pipeline.export.stored_traces import TraceReader, open_array
-from pipeline.segy.byte_order import stored_order, swap_pairs
+from pipeline.segy.byte_order import stored_order, swap_pairs, word_order
 from pipeline.segy.fields import (
     BINARY_FIELDS,
     BINARY_HEADER_NBYTES,
@@ -110,7 +110,7 @@ def sample_count(reader: TraceReader) -> int:
 
 
 def _word(headers: NDArray[np.uint8], field: Field, source: Source) -> NDArray[np.int64]:
-    order = "little" if source.byte_order == "little" else "big"
+    order = word_order(source.byte_order)
     return np.asarray(read_words(headers, field, byte_order=order), np.int64)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from data_catalog import Box, Source, WorkError, layout
 from data_catalog.zarr_metadata import read_array_metadata
 from pipeline.plan.chunking import ChunkPlan
-from pipeline.segy.byte_order import swap_pairs
+from pipeline.segy.byte_order import swap_pairs, word_order
 from pipeline.segy.fields import IEEE
 from pipeline.segy.samples import encode, native_dtype, to_bytes, words_of_native
 from pipeline.storage.codec import checksum
@@ -166,7 +166,7 @@ class TraceReader:
             if self.box and self.fate is not None:  # a part is what the store shows, means and all
                 lost[np.asarray(self.fate[self.plan.trace_slices(shard)])[cells] >= layout.AVERAGED] = 0
             words = words ^ lost
-        return to_bytes(words, code, "little" if source.byte_order == "little" else "big")
+        return to_bytes(words, code, word_order(source.byte_order))
 
     def _checked_samples(self, shard: tuple[int, ...]) -> NDArray[Any]:
         """The samples of a shard, after the checksums of its chunks were found right.

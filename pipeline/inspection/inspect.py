@@ -125,7 +125,7 @@ def _ranges(summary: HeaderSummary, survey: Survey) -> dict[str, dict[str, int]]
 
 def _candidates(evidence: Evidence, survey: Survey) -> list[dict[str, Any]]:
     """What was considered, in order of preference, and how the sampled headers bear it out."""
-    return [_candidate(proposal, survey) for proposal in evidence.propose()]
+    return [_candidate(proposal, survey) for proposal in evidence.proposals]
 
 
 def _candidate(proposal: Proposal, survey: Survey) -> dict[str, Any]:

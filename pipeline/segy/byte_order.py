@@ -26,6 +26,11 @@ def swap_pairs(content: NDArray[np.uint8], *, header_nbytes: int) -> None:
         part[:, 1:even:2] = first
 
 
+def word_order(byte_order: str) -> Literal["big", "little"]:
+    """Byte order of words of a file after its pairs were swapped back."""
+    return "little" if byte_order == "little" else "big"
+
+
 def stored_order(byte_order: str) -> Any:
     """NumPy's sign for words of a file after its pairs were swapped back."""
-    return "<" if byte_order == "little" else ">"
+    return "<" if word_order(byte_order) == "little" else ">"

@@ -16,7 +16,7 @@ from pydantic import Field as PydanticField
 
 from data_catalog import InputError
 from data_catalog.schema import Model
-from pipeline.segy.byte_order import ByteOrder, stored_order, swap_pairs
+from pipeline.segy.byte_order import ByteOrder, stored_order, swap_pairs, word_order
 from pipeline.segy.fields import (
     BINARY_FIELDS,
     BYTE_ORDER_CONSTANT,
@@ -142,7 +142,7 @@ class SegyFile:
     @property
     def word_order(self) -> Literal["big", "little"]:
         """Byte order of what was read, once pairs are swapped back."""
-        return "little" if self.byte_order == "little" else "big"
+        return word_order(self.byte_order)
 
     @property
     def is_pair_swapped(self) -> bool:
@@ -191,8 +191,7 @@ class _Opening:
         return headers
 
     def words(self, headers: NDArray[np.uint8], word: Field) -> list[int]:
-        order = "little" if self.byte_order == "little" else "big"
-        values: list[int] = read_words(headers, word, byte_order=order).tolist()
+        values: list[int] = read_words(headers, word, byte_order=word_order(self.byte_order)).tolist()
         return values
 
 
@@ -599,7 +598,7 @@ def _probed_words(opening: _Opening, layout: _Layout) -> NDArray[np.uint32]:
         content = np.frombuffer(read_bytes(opening.url, start, nbytes), np.uint8).copy()[None]
         if opening.byte_order == "pairwise":
             swap_pairs(content, header_nbytes=0)
-        parts.append(from_bytes(content, IEEE, "little" if opening.byte_order == "little" else "big")[0])
+        parts.append(from_bytes(content, IEEE, word_order(opening.byte_order))[0])
     return np.concatenate(parts)
 
 

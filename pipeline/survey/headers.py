@@ -109,7 +109,7 @@ def sample_evidence(survey: Survey) -> Evidence:
 
 def candidates(evidence: Evidence, kind: Kind | None) -> Iterator[Proposal]:
     """What is tried, in order: what the sample bears out, or all that is of the kind that was asked for."""
-    for proposal in evidence.propose():
+    for proposal in evidence.proposals:
         if proposal.is_accepted if kind is None else proposal.kind is kind:
             yield proposal
 
@@ -137,7 +137,7 @@ def resolved(
         index = scan(located, keep=workplace.index, client=workplace.client)
         found = resolve_geometry(index, proposal, demand=demand, scratch=workplace.scratch, client=workplace.client)
         if isinstance(found, Geometry):
-            rejected = [other for other in evidence.propose() if kind is None and not other.is_accepted]
+            rejected = [other for other in evidence.proposals if kind is None and not other.is_accepted]
             found = _with_policy(found, rejected, duplicates, index, workplace)
             unfit = [other.rejection for other in rejected[:3]]
             return located, index, found.model_copy(update={"reasons": (*reasons, *unfit, *found.reasons)})
@@ -248,7 +248,7 @@ def _sampled(survey: Survey, evidence: Evidence, order: LineByLine | AsInFile, g
 
 def _with_lines(evidence: Evidence, main: Survey) -> Survey:
     """A further variable's files, with the places of its own inline and crossline numbers."""
-    for proposal in evidence.propose():
+    for proposal in evidence.proposals:
         if proposal.kind is Kind.STACK3D and proposal.is_accepted:
             return evidence.survey.with_words(main.names, proposal.moved)
     return evidence.survey.with_words(main.names, {})

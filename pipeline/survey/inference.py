@@ -16,6 +16,7 @@ A sample proposes; that no two traces share a cell, and that the grid is filled,
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -198,8 +199,12 @@ class Evidence:
         """The files."""
         return self.sample.survey
 
-    def propose(self) -> Iterator[Proposal]:
+    @cached_property
+    def proposals(self) -> tuple[Proposal, ...]:
         """All that may be tried, the likeliest first; ``flat``, last, fits every file."""
+        return tuple(self._propose())
+
+    def _propose(self) -> Iterator[Proposal]:
         words = self.sample.words({}, (*PRESTACK, "source_point"))
         stacked = is_constant(words["offset"])
         yield from self._grids(words, stacked=stacked)
@@ -258,7 +263,7 @@ class Evidence:
         places = [(STANDARD["cdp_x"], STANDARD["cdp_y"])]
         if lines.get("inline") == STANDARD["cdp_x"]:
             places = [(STANDARD["inline"], STANDARD["crossline"])]
-        if self._has_zero_offsets():
+        if self._has_zero_offsets:
             places.append((STANDARD["source_x"], STANDARD["source_y"]))
         for x, y in places:
             found = self.sample.words({"cdp_x": x, "cdp_y": y}, ("cdp_x", "cdp_y"))
@@ -266,6 +271,7 @@ class Evidence:
                 return {} if x == STANDARD["cdp_x"] else {"cdp_x": x, "cdp_y": y}
         return {}
 
+    @cached_property
     def _has_zero_offsets(self) -> bool:
         """Whether traces lie at their sources: receivers, if there are any, lie there too."""
         words = self.sample.words({}, ("offset", "source_x", "source_y", "receiver_x", "receiver_y"))

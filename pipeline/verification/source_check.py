@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from data_catalog import layout
 from data_catalog.zarr_metadata import read_array_metadata
 from pipeline.plan.costs import medium_of
+from pipeline.segy.file import SegyFile
 from pipeline.segy.read import read_bytes
 from pipeline.segy.samples import StoredTraces, as_native, decode, encode, word_dtype, words_of_native
 from pipeline.storage.rounding import round_in_place
@@ -67,6 +68,12 @@ def compare_with_source(
     return SourceReport(len(content), content.nbytes)
 
 
+def _kept_files(variable: CheckedVariable) -> Iterator[tuple[int, SegyFile]]:
+    """Files of which the store keeps what is around the traces, with their numbers: of labels, none."""
+    if variable.survey is not None and variable.ignore_value is None:
+        yield from enumerate(variable.survey.files)
+
+
 def compare_file_headers(url: str, variable: CheckedVariable) -> Iterator[Finding]:
     """Compares what precedes the traces of each file; of labels it is not kept.
 
@@ -77,9 +84,7 @@ def compare_file_headers(url: str, variable: CheckedVariable) -> Iterator[Findin
     Raises:
         InputError: If a source cannot be read.
     """
-    if variable.survey is None or variable.ignore_value is not None:
-        return
-    for index, file in enumerate(variable.survey.files):
+    for index, file in _kept_files(variable):
         path = layout.file_header_path(index, variable.key)
         expected = np.frombuffer(read_bytes(file.url, 0, file.header_nbytes), np.uint8)
         try:
@@ -105,9 +110,7 @@ def compare_tails(url: str, variable: CheckedVariable) -> Iterator[Finding]:
     Raises:
         InputError: If a source cannot be read.
     """
-    if variable.survey is None or variable.ignore_value is not None:
-        return
-    for index, file in enumerate(variable.survey.files):
+    for index, file in _kept_files(variable):
         if not file.tail_nbytes:
             continue
         path = layout.tail_path(variable.name, index)

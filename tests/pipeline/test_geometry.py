@@ -227,7 +227,7 @@ def test_lines_in_the_words_of_coordinates(resolve: Resolve, write_headers: Any)
     survey = open_survey(
         (str(write_headers(cdp_x=words["inline"], cdp_y=words["crossline"], **positions)),), HeaderBytes()
     )
-    best = next(each for each in sample_evidence(survey).propose() if each.is_accepted)
+    best = next(each for each in sample_evidence(survey).proposals if each.is_accepted)
     assert {name: field.first_byte for name, field in best.moved.items()} == {
         "inline": 181,
         "crossline": 185,
@@ -251,7 +251,7 @@ def test_stacked_traces_lie_where_sources_do(write_headers: Any, other: dict[str
     """In files that do not have the words of later revisions, as long as nothing speaks against it."""
     sources = {"source_x": 500_000 + 13 * np.arange(40), "source_y": 6_000_000 + 7 * np.arange(40)}
     survey = open_survey((str(write_headers(cdp=101 + np.arange(40), **(sources | other))),), HeaderBytes())
-    found = next(each for each in sample_evidence(survey).propose() if each.is_accepted)
+    found = next(each for each in sample_evidence(survey).proposals if each.is_accepted)
     assert survey.with_words(("cdp_x",), found.moved).fields[0]["cdp_x"].first_byte == first_byte
 
 
