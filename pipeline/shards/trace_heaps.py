@@ -163,7 +163,7 @@ def _sort_range(job: _HeapJob, range_index: int) -> int:
 
 def _shards(job: _HeapJob, words: HeaderWords) -> NDArray[np.int64]:
     """int64 (trace): position of each trace's shard in storage order; one beyond the last for traces off the grid."""
-    positions = [axis.positions(words[str(axis.word)]) for axis in job.axes]
+    positions = [axis.positions_of(words) for axis in job.axes]
     inside = np.all([position >= 0 for position in positions], axis=0)
     shards = [position // length for position, length in zip(positions, job.chunks.trace_shard_shape, strict=True)]
     found = np.full(inside.shape, int(np.prod(job.heaps.shard_grid)), np.int64)

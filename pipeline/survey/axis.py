@@ -1,5 +1,6 @@
 """Labelled dimensions: progressions, of any length a few numbers, or lists where labels come in no equal steps."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from data_catalog.schema import Model, Name, Size
+from pipeline.survey.header_words import HeaderWords, is_auxiliary
 
 MOST_LISTED = 2**17
 """Labels that are listed one by one: they are part of the plan, which every worker reads."""
@@ -31,6 +33,7 @@ class Axis(Model):
         listed: All labels, ascending, where they come in no equal steps.
         long_name: CF long name.
         units: CF units; None for a number.
+        is_of_data: Whether auxiliary traces, which may have the same labels, lie off it.
     """
 
     name: Name
@@ -40,11 +43,18 @@ class Axis(Model):
     listed: tuple[int, ...] | None = None
     long_name: str
     units: str | None = None
+    is_of_data: bool = False
 
     @property
     def word(self) -> str | None:
         """The header word that labels it; None where positions are counted."""
         return word_of(self.name)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All header words that tell where on it a trace lies."""
+        names = () if self.word is None else (self.word,)
+        return (*names, "component") if self.is_of_data else names
 
     @property
     def last(self) -> int:
@@ -70,9 +80,23 @@ class Axis(Model):
         positions, beside = np.divmod(labels - self.first, self.step)
         return np.where((beside == 0) & (positions >= 0) & (positions < self.size), positions, -1)
 
+    def positions_of(self, words: HeaderWords) -> NDArray[np.int64]:
+        """The position of each trace, int64 (trace); -1 where it does not lie on the axis.
+
+        Args:
+            words: Those of `words`, at least one.
+        """
+        positions = self.positions(words[self.words[0]])
+        return np.where(is_auxiliary(words["component"]), -1, positions) if self.is_of_data else positions
+
     @cached_property
     def _listed(self) -> NDArray[np.int64]:
         return np.array(self.listed, np.int64)
+
+
+def why_outside(axes: Iterable[Axis]) -> str:
+    """What traces are like that lie off the axes of a grid, as a clause without its subject."""
+    return f"{'are auxiliary or ' if any(axis.is_of_data for axis in axes) else ''}have numbers far off all others"
 
 
 class SampleAxis(Model):

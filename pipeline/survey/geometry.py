@@ -42,7 +42,7 @@ class Geometry(Model):
         keys: Words that tell traces apart, where the only axis is the order of the file.
         trace_count: Traces in all.
         repeat_count: Of them those whose cell, or whose numbers where there are no cells, an earlier one has.
-        outside_count: Of them those whose numbers lie far off the axes.
+        outside_count: Of them those that are auxiliary, and those whose numbers lie far off the axes.
         reasons: Why this kind and not an earlier one.
     """
 
@@ -107,7 +107,7 @@ def resolve_geometry(
         return _on_grid(index, proposal, demand, scratch, client)
     if not proposal.keys:
         return flat(index.trace_count)
-    axes = tuple(_regular(name, index.summary.ranges[name]) for name in proposal.keys)
+    axes = _of_data(tuple(_regular(name, index.summary.ranges[name]) for name in proposal.keys), proposal)
     if prod(axis.size for axis in axes) >= _MOST_CELLS:
         return Unfit(proposal.kind, f"{' and '.join(proposal.keys)} hold numbers that are too large")
     repeat_count = count_repeats(index, axes, scratch=scratch, client=client).repeat_count
@@ -147,28 +147,38 @@ def with_duplicates(geometry: Geometry, most: int) -> Geometry:
 
 
 def _on_grid(index: TraceIndex, proposal: Proposal, demand: Demand, scratch: str, client: Client) -> Geometry | Unfit:
-    kind, trace_count = proposal.kind, index.trace_count
+    kind = proposal.kind
+    auxiliary_count = index.summary.auxiliary_count if proposal.is_of_data else 0
+    trace_count = index.trace_count - auxiliary_count
     axes = tuple(_axis(name, index, kind, client) for name in proposal.axes)
     if trace_count < demand.least_fill * prod(axis.size for axis in axes):
         axes = tuple(_without_outliers(axis, index, client) for axis in axes)
+    axes = _of_data(axes, proposal)
     if (reason := _obstacle(kind, axes, trace_count, demand)) is not None:
         return Unfit(kind, reason)
     counted = count_repeats(index, axes, scratch=scratch, client=client)
     geometry = Geometry(
         kind=kind,
         axes=axes,
-        trace_count=trace_count,
+        trace_count=index.trace_count,
         repeat_count=counted.repeat_count,
         outside_count=counted.outside_count,
     )
     times = " x ".join(str(axis.size) for axis in axes)
-    if geometry.outside_count > MOST_OUTLIERS * trace_count:
-        return Unfit(kind, f"{geometry.outside_count} traces lie far off the grid of {times}")
+    if (far_count := geometry.outside_count - auxiliary_count) > MOST_OUTLIERS * trace_count:
+        return Unfit(kind, f"{far_count} traces lie far off the grid of {times}")
     if geometry.repeat_count > demand.most_repeats * trace_count:
         return Unfit(kind, f"{geometry.repeat_count} traces repeat {_position(axes)}")
     if geometry.fill < demand.least_fill:
         return Unfit(kind, f"the grid of {times} would hold traces in {geometry.fill:.1%} of it")
     return _with_reason(geometry, proposal.why)
+
+
+def _of_data(axes: tuple[Axis, ...], proposal: Proposal) -> tuple[Axis, ...]:
+    """The axes, the last of which auxiliary traces lie off, if they are to stay out."""
+    if not proposal.is_of_data:
+        return axes
+    return (*axes[:-1], axes[-1].model_copy(update={"is_of_data": True}))
 
 
 def _obstacle(kind: Kind, axes: tuple[Axis, ...], trace_count: int, demand: Demand) -> str | None:

@@ -27,6 +27,10 @@ PRESTACK = (
 )
 """Words that tell where traces lie that are not stacked."""
 
+AUXILIARY = (*range(4, 11), *range(18, 23))
+"""Trace identification codes (SEG-Y revision 1, bytes 29-30) of what is no data: time breaks, upholes, sweeps, timing,
+water breaks and gun signatures; what vibrators did; and pairs of times and velocities."""
+
 START_TIME = "start_time"
 """Not a word but made of some: seconds since 1970, of the first sample, in the time base of the file."""
 
@@ -136,12 +140,14 @@ class HeaderSummary(Model):
         ranges: By field name.
         null_position_count: Traces whose ``cdp_x`` says that there is no value.
         zero_scalar_count: Traces whose coordinate scalar is 0.
+        auxiliary_count: Traces that are no data by their ``component``; 0 where that word was not read.
     """
 
     trace_count: int
     ranges: dict[str, WordRange]
     null_position_count: int
     zero_scalar_count: int
+    auxiliary_count: int
 
     def merged(self, other: "HeaderSummary") -> "HeaderSummary":
         """What holds for the traces of both."""
@@ -152,6 +158,7 @@ class HeaderSummary(Model):
             ranges={name: found.merged(other.ranges[name]) for name, found in self.ranges.items()},
             null_position_count=self.null_position_count + other.null_position_count,
             zero_scalar_count=self.zero_scalar_count + other.zero_scalar_count,
+            auxiliary_count=self.auxiliary_count + other.auxiliary_count,
         )
 
 
@@ -163,7 +170,13 @@ def summarise(words: HeaderWords) -> HeaderSummary:
         ranges={name: range_of(values) for name, values in words.items()} if trace_count else {},
         null_position_count=int((words["cdp_x"] == NULL_WORD).sum()),
         zero_scalar_count=int((words["coordinate_scalar"] == 0).sum()),
+        auxiliary_count=int(is_auxiliary(words["component"]).sum()) if "component" in words else 0,
     )
+
+
+def is_auxiliary(identifications: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which traces are no data, by their trace identification codes (bytes 29-30); bool (trace)."""
+    return np.isin(identifications, AUXILIARY)
 
 
 def range_of(values: NDArray[np.int64]) -> WordRange:

@@ -15,7 +15,7 @@ A sample proposes; that no two traces share a cell, and that the grid is filled,
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -36,6 +36,7 @@ from pipeline.survey.header_words import (
     START_TIME,
     Fields,
     HeaderWords,
+    is_auxiliary,
     range_of,
     read_header_words,
 )
@@ -151,6 +152,7 @@ class Proposal:
         repeats: Share of the sampled traces whose cell another one has.
         sizes: Labels along each axis or of each key.
         why: What speaks for it, in a clause.
+        is_of_data: Whether auxiliary traces stay out of it, whose channels are those of the data.
     """
 
     kind: Kind
@@ -161,6 +163,7 @@ class Proposal:
     repeats: float
     sizes: tuple[int, ...]
     why: str
+    is_of_data: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -288,7 +291,7 @@ class Evidence:
             why = f"{why}, but for traces whose numbers lie far off"
         sizes = tuple(self._size(kind, values) for values in words.values())
         repeats = self._repeats(list(words.values()))
-        traces = self.survey.trace_count * (1 - repeats)
+        traces = self.survey.trace_count * (1 - repeats) * next(iter(words.values())).size / self.sample.numbers.size
         if not all(map(is_plausible, words.values())):
             why, fill = f"{why}; but the numbers are no numbers of lines, shots or channels", 0.0
         elif traces > prod(sizes) * (1 + MOST_REPEATS):
@@ -344,7 +347,7 @@ class Evidence:
 
     def _in_order(self, found: Proposal) -> Proposal:
         why = f"{found.why}; a grid would be filled to {found.fill:.1%}, so traces stay in the order of the file"
-        return Proposal(found.kind, (), found.axes, found.moved, 0.0, found.repeats, found.sizes, why)
+        return replace(found, axes=(), keys=found.axes, fill=0.0, why=why)
 
     def _rank(self, found: Proposal) -> tuple[bool, int]:
         """Lower is better: numbers that are not all 0 before unset ones, then what changes less often in the file."""
@@ -378,10 +381,21 @@ class Evidence:
             places.append(("source points", {"shot": word_at("17-20")}))
         for why, moved in places:
             found = self.sample.words(moved, ("shot", "channel"))
+            yield from self._shots_of_data(found, moved, why)
             proposal = self._grid(Kind.SHOTS, found, moved, f"{why} and channels")
             yield proposal
             if proposal.repeats > MOST_REPEATS:
                 yield from self._split_shots(found, moved, why)
+
+    def _shots_of_data(self, found: HeaderWords, moved: Fields, why: str) -> Iterator[Proposal]:
+        """Shots without what is no data, where that was recorded on channels of the same numbers."""
+        is_data = ~is_auxiliary(self.sample.words({}, ("component",))["component"])
+        if "component" in self.survey.pinned or is_data.all() or is_data.mean() < LEAST_FILL:
+            return
+        data = {name: values[is_data] for name, values in found.items()}
+        if _lies_in(found["channel"][~is_data], main_range(data["channel"])).any():
+            told = f"{why} and channels, but for auxiliary traces (bytes 29-30), {1 - is_data.mean():.0%} of the sample"
+            yield replace(self._grid(Kind.SHOTS, data, moved, told), is_of_data=True)
 
     def _split_shots(self, found: HeaderWords, moved: Fields, why: str) -> Iterator[Proposal]:
         """Shots whose channels repeat: over cables, or over components."""

@@ -114,13 +114,12 @@ class BlockKey:
     @property
     def names(self) -> tuple[str, ...]:
         """Header words that it is made from."""
-        return tuple(axis.word for axis in self.axes if axis.word is not None)
+        return tuple(name for axis in self.axes for name in axis.words)
 
     def __call__(self, words: HeaderWords) -> tuple[Keys, NDArray[np.bool_]]:
         """Keys, and which traces have one, both (trace); those that lie off the axes have none."""
         positions = [
-            np.zeros_like(words[self.names[0]]) if axis.word is None else axis.positions(words[axis.word])
-            for axis in self.axes
+            np.zeros_like(words[self.names[0]]) if axis.word is None else axis.positions_of(words) for axis in self.axes
         ]
         block, cell = (np.zeros_like(positions[0]) for _ in range(2))
         for along, count, length in zip(positions, self.blocks.counts, self.blocks.block_shape, strict=True):

@@ -29,14 +29,14 @@ class CellKey:
     @property
     def names(self) -> tuple[str, ...]:
         """Header words that it is made from."""
-        return tuple(str(axis.word) for axis in self.axes)
+        return tuple(name for axis in self.axes for name in axis.words)
 
     def __call__(self, words: HeaderWords) -> tuple[Keys, NDArray[np.bool_]]:
         """Keys, and which traces have one, both (trace)."""
         keys = np.zeros(len(words[self.names[0]]), np.uint64)
         inside = np.ones(keys.size, np.bool_)
         for axis in self.axes:
-            positions = axis.positions(words[str(axis.word)])
+            positions = axis.positions_of(words)
             inside &= positions >= 0
             keys = keys * np.uint64(axis.size) + positions.astype(np.uint64)
         return keys, inside

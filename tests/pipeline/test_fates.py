@@ -170,6 +170,27 @@ def test_traces_far_off_have_no_cell(make: Make, samples: np.ndarray) -> None:
     assert not dataset["live"].values.reshape(-1)[33]
 
 
+@pytest.mark.parametrize("is_sorted_first", [False, True])
+def test_auxiliary_traces_have_no_cell(
+    make: Make, samples: np.ndarray, is_sorted_first: bool, monkeypatch: Any
+) -> None:
+    """Each of three shots begins with a sweep on the number of the first channel."""
+    if is_sorted_first:
+        monkeypatch.setattr(costs, "SORT_RELUCTANCE", 0)
+
+    def change(words: dict[str, Any]) -> None:
+        words.clear()
+        words["shot"] = np.repeat([101, 102, 103], 41)
+        words["channel"] = np.tile([1, *range(1, 41)], 3)
+        words["bytes_29_to_30"] = np.tile([6] + 40 * [1], 3)
+        words["offset"] = 25 * words["channel"]
+
+    entry, dataset = make(samples, change=change, shuffle=is_sorted_first)
+    assert (entry.kind, entry.fates) == ("shots", {"kept": 120, "outside": 3})
+    assert any("3 traces are auxiliary" in text for text in entry.warnings)
+    np.testing.assert_array_equal(dataset["amplitude"].values, samples.reshape(3, 41, SAMPLES)[:, 1:])
+
+
 @pytest.mark.parametrize("policy", ["salvage", "drop"])
 def test_traces_that_hold_no_numbers(make: Make, samples: np.ndarray, policy: str) -> None:
     samples[14, 3], samples[90, 39] = np.nan, -np.inf

@@ -180,6 +180,37 @@ def test_components_of_the_same_channel(resolve: Resolve) -> None:
     assert (geometry.kind, sizes(geometry)) == (Kind.SHOTS, {"shot": 2, "channel": 8, "component": 3})
 
 
+AUXILIARY_FIRST = np.array([(s, c, k) for s in range(20) for c, k in [(1, 9), (2, 9), *((c, 1) for c in range(1, 13))]])
+
+
+def test_auxiliary_traces_on_channels_of_the_data_stay_out(resolve: Resolve) -> None:
+    shots, channels, codes = AUXILIARY_FIRST.T
+    geometry = resolve(shot=shots, channel=channels, bytes_29_to_30=codes, offset=channels * 25)
+    assert (geometry.kind, sizes(geometry)) == (Kind.SHOTS, {"shot": 20, "channel": 12})
+    assert (geometry.outside_count, geometry.repeat_count, geometry.fill) == (40, 0, 1.0)
+
+
+def test_auxiliary_traces_on_channels_of_their_own_are_channels(resolve: Resolve) -> None:
+    shots, channels, codes = AUXILIARY_FIRST.T
+    channels = np.where(codes == 9, channels + 100, channels)
+    geometry = resolve(shot=shots, channel=channels, bytes_29_to_30=codes, offset=channels * 25)
+    assert (sizes(geometry), geometry.outside_count) == ({"shot": 20, "channel": 14}, 0)
+
+
+def test_auxiliary_traces_of_moving_spreads_stay_in_file_order(resolve: Resolve) -> None:
+    shots, channels, codes = AUXILIARY_FIRST.T
+    channels = channels + 50 * shots
+    geometry = resolve(shot=shots, channel=channels, bytes_29_to_30=codes, offset=channels * 25)
+    assert (geometry.kind, sizes(geometry), geometry.keys) == (Kind.SHOTS, {"trace": 280}, ("shot", "channel"))
+    assert (geometry.outside_count, geometry.repeat_count, geometry.fill) == (0, 0, 1.0)
+
+
+def test_codes_that_would_make_most_traces_auxiliary_are_not_believed(resolve: Resolve) -> None:
+    shots, channels, codes = AUXILIARY_FIRST[AUXILIARY_FIRST[:, 2] == 1].T
+    geometry = resolve(shot=shots, channel=channels, bytes_29_to_30=codes * 9 - (channels == 3), offset=channels * 25)
+    assert (sizes(geometry), geometry.outside_count) == ({"shot": 20, "channel": 12}, 0)
+
+
 def test_receiver_gathers_are_shots_in_another_order(resolve: Resolve) -> None:
     cells = np.array([(s, c) for c in range(1, 7) for s in range(100, 120)])
     geometry = resolve(shot=cells[:, 0], channel=cells[:, 1], offset=cells[:, 0] * 10 + cells[:, 1])

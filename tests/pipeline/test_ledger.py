@@ -24,6 +24,7 @@ SUMMARY = HeaderSummary(
     ranges={"inline": WordRange(least=-3, greatest=2**31 - 1, step=2)},
     null_position_count=1,
     zero_scalar_count=0,
+    auxiliary_count=2,
 )
 
 
