@@ -41,7 +41,12 @@ def main() -> None:
     count = 4 * BATCH if call.is_small else call.repeats
     begun = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(initializer=limit_memory) as pool:
-        batches = pool.map(try_batch, range(count // BATCH), chunksize=1)
+        batches: list[Batch] = []
+        for batch in pool.imap_unordered(try_batch, range(count // BATCH)):
+            batches.append(batch)
+            if len(batches) % (10_000 // BATCH) == 0:  # a long run says how far it is
+                slowest_s = max(each.slowest_s for each in batches)
+                CONSOLE.print(f"{len(batches) * BATCH} files, {slowest_s:.2f} s at most")
     table = Table("files", "refused", "opened", "slowest, s", "memory grown by, MiB", "seconds")
     table.add_row(
         str(sum(batch.count for batch in batches)),

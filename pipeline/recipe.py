@@ -13,7 +13,7 @@ from data_catalog.schema import Model, Name, Url
 from data_catalog.storage import same_place
 from pipeline.segy.fields import TRACE_HEADER_NBYTES
 from pipeline.segy.fields import Field as HeaderField
-from pipeline.segy.file import Reading
+from pipeline.segy.opening import Reading
 from pipeline.storage.codec import CodecName
 from pipeline.storage.rounding import FLOAT32_BITS
 

@@ -6,17 +6,17 @@ from numpy.typing import NDArray
 
 from data_catalog import Box, Entry, InputError, Source
 from pipeline.export.stored_traces import TraceReader, open_array
-from pipeline.segy.byte_order import stored_order, swap_pairs, word_order
+from pipeline.segy.byte_order import pairs_in_order, stored_order, word_order
 from pipeline.segy.fields import (
     BINARY_FIELDS,
     BINARY_HEADER_NBYTES,
     FILE_HEADER_NBYTES,
+    SECOND,
     TEXT_HEADER_NBYTES,
     TRACE_FIELDS,
     Field,
     read_words,
 )
-from pipeline.segy.file import SECOND
 
 _INT16_LIMIT = 2**15
 _UINT16_LIMIT = 2**16
@@ -56,22 +56,19 @@ def cut_header(header: NDArray[np.uint8], reader: TraceReader, source: Source, t
         return header
     found = header.copy()
     binary = found[None, TEXT_HEADER_NBYTES : TEXT_HEADER_NBYTES + BINARY_HEADER_NBYTES]
-    if source.byte_order == "pairwise":
-        swap_pairs(binary, header_nbytes=BINARY_HEADER_NBYTES)
-    count = sample_count(reader)
-    is_second = bool(binary[0, BINARY_FIELDS["revision_major"].first_byte - 1 - TEXT_HEADER_NBYTES] == SECOND)
-    if count >= _UINT16_LIMIT and not is_second:
-        raise InputError(f"{count} samples are more than this revision of SEG-Y can state: cut the box in time.")
-    words = {"sample_count": count if count < _UINT16_LIMIT else 0}
-    if is_second:
-        words |= {"extended_sample_count": count, "trace_count": trace_count, "trailer_record_count": 0}
-    for name, value in words.items():
-        field = BINARY_FIELDS[name]
-        moved = Field(field.first_byte - TEXT_HEADER_NBYTES, field.dtype)
-        if name == "sample_count" or _word(binary, moved, source).any():  # what was not stated stays so
-            _write_word(binary, moved, np.array([value]), source)
-    if source.byte_order == "pairwise":
-        swap_pairs(binary, header_nbytes=BINARY_HEADER_NBYTES)
+    with pairs_in_order(binary, source.byte_order, header_nbytes=BINARY_HEADER_NBYTES):
+        count = sample_count(reader)
+        is_second = bool(binary[0, BINARY_FIELDS["revision_major"].first_byte - 1 - TEXT_HEADER_NBYTES] == SECOND)
+        if count >= _UINT16_LIMIT and not is_second:
+            raise InputError(f"{count} samples are more than this revision of SEG-Y can state: cut the box in time.")
+        words = {"sample_count": count if count < _UINT16_LIMIT else 0}
+        if is_second:
+            words |= {"extended_sample_count": count, "trace_count": trace_count, "trailer_record_count": 0}
+        for name, value in words.items():
+            field = BINARY_FIELDS[name]
+            moved = Field(field.first_byte - TEXT_HEADER_NBYTES, field.dtype)
+            if name == "sample_count" or _word(binary, moved, source).any():  # what was not stated stays so
+                _write_word(binary, moved, np.array([value]), source)
     return found
 
 
@@ -85,23 +82,20 @@ def cut_trace_headers(content: NDArray[np.uint8], reader: TraceReader, source: S
         return
     header_nbytes = reader.trace_header.shape[-1]
     headers = content[:, :header_nbytes]
-    if source.byte_order == "pairwise":
-        swap_pairs(headers, header_nbytes=header_nbytes)
-    count = sample_count(reader)
-    _write_word(headers, TRACE_FIELDS["sample_count"], np.array([count if count < _UINT16_LIMIT else 0]), source)
-    labels = open_array(reader.url, reader.dims[-1])
-    later = float(labels[reader.sample_range.start]) - float(labels[0])  # type: ignore[arg-type]
-    scalars = _word(headers, TRACE_FIELDS["time_scalar"], source)
-    factors = np.where(scalars > 0, 1 / np.maximum(scalars, 1), np.where(scalars < 0, np.abs(scalars), 1))
-    delays = _word(headers, TRACE_FIELDS["delay_ms"], source) + later * factors
-    if (delays != np.rint(delays)).any() or (np.abs(delays) >= _INT16_LIMIT).any():
-        raise InputError(
-            f"the box begins {later:g} after the first sample, which bytes 109-110 cannot say: let it begin at a whole "
-            "number below 32768."
-        )
-    _write_word(headers, TRACE_FIELDS["delay_ms"], np.rint(delays).astype(np.int64), source)
-    if source.byte_order == "pairwise":
-        swap_pairs(headers, header_nbytes=header_nbytes)
+    with pairs_in_order(headers, source.byte_order, header_nbytes=header_nbytes):
+        count = sample_count(reader)
+        _write_word(headers, TRACE_FIELDS["sample_count"], np.array([count if count < _UINT16_LIMIT else 0]), source)
+        labels = open_array(reader.url, reader.dims[-1])
+        later = float(labels[reader.sample_range.start]) - float(labels[0])  # type: ignore[arg-type]
+        scalars = _word(headers, TRACE_FIELDS["time_scalar"], source)
+        factors = np.where(scalars > 0, 1 / np.maximum(scalars, 1), np.where(scalars < 0, np.abs(scalars), 1))
+        delays = _word(headers, TRACE_FIELDS["delay_ms"], source) + later * factors
+        if (delays != np.rint(delays)).any() or (np.abs(delays) >= _INT16_LIMIT).any():
+            raise InputError(
+                f"the box begins {later:g} after the first sample, which bytes 109-110 cannot say: let it begin at a "
+                "whole number below 32768."
+            )
+        _write_word(headers, TRACE_FIELDS["delay_ms"], np.rint(delays).astype(np.int64), source)
 
 
 def sample_count(reader: TraceReader) -> int:

@@ -1,5 +1,7 @@
 """Files whose bytes are swapped in pairs, as 16-bit machines left them: big endian, once the pairs are swapped back."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +26,25 @@ def swap_pairs(content: NDArray[np.uint8], *, header_nbytes: int) -> None:
         first = part[:, 0:even:2].copy()
         part[:, 0:even:2] = part[:, 1:even:2]
         part[:, 1:even:2] = first
+
+
+@contextmanager
+def pairs_in_order(content: NDArray[np.uint8], byte_order: str, *, header_nbytes: int) -> Iterator[None]:
+    """Swaps pairs back while headers are looked at and changed, in place; what is in no pairs stays as it is.
+
+    Args:
+        content: uint8 (trace, byte).
+        byte_order: Of the file.
+        header_nbytes: Bytes of a trace header.
+    """
+    is_swapped = byte_order == "pairwise"
+    if is_swapped:
+        swap_pairs(content, header_nbytes=header_nbytes)
+    try:
+        yield
+    finally:
+        if is_swapped:
+            swap_pairs(content, header_nbytes=header_nbytes)
 
 
 def word_order(byte_order: str) -> Literal["big", "little"]:

@@ -45,6 +45,9 @@ BINARY_FIELDS = {
     "trailer_record_count": Field(3529, "i4"),
 }
 
+SECOND = 2
+"""The revision that says more."""
+
 EXTENDED_INTERVAL = Field(3273, "f8")
 """Sample interval in microseconds, from revision 2 on; 0 leaves it to the one of two bytes."""
 

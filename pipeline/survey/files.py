@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from data_catalog import InputError
 from pipeline.recipe import HeaderBytes, SourceFile
 from pipeline.segy.byte_order import swap_pairs
-from pipeline.segy.file import Reading, SegyFile, open_segy
+from pipeline.segy.file import SegyFile, open_segy
+from pipeline.segy.opening import Reading
 from pipeline.segy.read import REQUESTS_AT_ONCE, FileState, file_state, read_into
 from pipeline.survey.header_words import OF_SEISMIC_UNIX, STACKED, STANDARD, Fields, HeaderWords, read_header_words
 from pipeline.work.failure import SourceError

@@ -12,7 +12,7 @@ from data_catalog.storage import same_place
 from data_catalog.zarr_metadata import read_array_metadata
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.recipe import ConvertRecipe, HeaderBytes, SourceFile
-from pipeline.segy.file import Reading
+from pipeline.segy.opening import Reading
 from pipeline.storage.rounding import FLOAT32_BITS
 from pipeline.survey.files import Survey, open_survey
 from pipeline.verification.checked_shard import CheckedVariable

@@ -16,8 +16,9 @@ from pipeline.export.export import export
 from pipeline.recipe import HeaderBytes, load_recipe
 from pipeline.segy.byte_order import swap_pairs
 from pipeline.segy.fields import IBM, IEEE, Field
-from pipeline.segy.file import Reading, SegyFile, open_segy
+from pipeline.segy.file import SegyFile, open_segy
 from pipeline.segy.float_formats import likelier_format
+from pipeline.segy.opening import Reading
 from pipeline.segy.samples import decode, encode
 from pipeline.segy.stanzas import layout_of
 from pipeline.survey.files import open_survey
