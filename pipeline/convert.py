@@ -303,11 +303,14 @@ class _Conversion:
             return placed.pattern
         coverage = compare_coverage(f"{self.url}/{layout.trace_number_path()}", target, client=self.client)
         elsewhere = coverage.extra + placed.outside_count + placed.repeat_count
+        if design.auxiliary_count:  # those of each variable lie outside
+            elsewhere -= index.summary.auxiliary_count
         if coverage.missing or elsewhere:
+            numbers = " and ".join(axis.name for axis in design.axes if axis.word)
             raise does_not_fit(
                 volume.name,
                 self.surveys[volume.name],
-                f"{coverage.missing} of the main survey's traces have no partner at their inline and crossline, "
+                f"{coverage.missing} of the main survey's traces have no partner at their {numbers}, "
                 f"and {elsewhere} of {index.trace_count} traces lie elsewhere or twice",
             )
         return placed.pattern

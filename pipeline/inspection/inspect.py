@@ -12,7 +12,7 @@ from pipeline.inspection.sampled_traces import SampledTraces, sampled_traces
 from pipeline.recipe import Duplicates, HeaderBytes
 from pipeline.segy.fields import SAMPLE_FORMATS
 from pipeline.segy.read import read_bytes
-from pipeline.survey.axis import Axis, SampleAxis, why_outside, word_of
+from pipeline.survey.axis import Axis, SampleAxis, word_of
 from pipeline.survey.coordinates import header_warnings, record_warnings, sample_axis, trace_coordinates
 from pipeline.survey.files import Survey
 from pipeline.survey.geometry import Geometry
@@ -155,8 +155,10 @@ def _holes(geometry: Geometry) -> list[str]:
     if geometry.repeat_count:
         names = " and ".join(axis.name for axis in geometry.axes)
         found.append(f"{geometry.repeat_count} traces repeat the {names} of another one; --duplicates says what to do")
-    if geometry.outside_count:
-        found.append(f"{geometry.outside_count} traces {why_outside(geometry.axes)}, and get no cell")
+    if geometry.auxiliary_count:
+        found.append(f"{geometry.auxiliary_count} traces are auxiliary by their identification, and get no cell")
+    if far_count := geometry.outside_count - geometry.auxiliary_count:
+        found.append(f"{far_count} traces have numbers far off all others, and get no cell")
     return found
 
 

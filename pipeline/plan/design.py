@@ -70,6 +70,7 @@ class StoreDesign(Model):
         significant_bits: What samples are rounded to; None keeps them as they are.
         duplicates: Which of several traces has a cell that they have in common.
         bad_traces: What becomes of traces with samples that are no numbers.
+        auxiliary_count: Traces of the main variable that are no data and have no cell.
         warnings: What was odd in the files, and how it was decided.
     """
 
@@ -85,6 +86,7 @@ class StoreDesign(Model):
     significant_bits: int | None
     duplicates: Duplicates = "first"
     bad_traces: BadTraces = "salvage"
+    auxiliary_count: int = 0
     warnings: tuple[str, ...]
 
     @property
@@ -172,6 +174,7 @@ def design_store(
         significant_bits=recipe.significant_bits,
         duplicates=_duplicates(recipe, geometry),
         bad_traces=recipe.bad_traces,
+        auxiliary_count=geometry.auxiliary_count,
         warnings=(
             *oddities,
             *_other_starts(recipe, surveys, headers, samples),

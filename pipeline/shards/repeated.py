@@ -52,7 +52,7 @@ def keep_repeated(url: str, design: StoreDesign, surveys: dict[str, Survey], *, 
         client: Where the work is done.
 
     Returns:
-        How many there are of the main variable, ``repeated`` and ``outside``.
+        How many there are of the main variable, ``repeated``, ``auxiliary`` and ``outside``.
     """
     fates: dict[str, int] = {}
     for volume in design.volumes:
@@ -63,7 +63,11 @@ def keep_repeated(url: str, design: StoreDesign, surveys: dict[str, Survey], *, 
                 _keep(url, design, _Job(url, volume.name, surveys[volume.name], repeats, counts), client)
             if volume.is_main:
                 outside = sum(count for name, count in counts.items() if name.startswith(OUTSIDE))
-                found = {"repeated": sum(counts.values()) - outside, "outside": outside}
+                found = {
+                    "repeated": sum(counts.values()) - outside,
+                    "auxiliary": design.auxiliary_count,
+                    "outside": outside - design.auxiliary_count,
+                }
                 fates = {name: count for name, count in found.items() if count}
     return fates
 

@@ -12,7 +12,6 @@ from zarr.core.metadata import ArrayV3Metadata
 from data_catalog import Box, Entry, Role, Source, Variable, layout
 from pipeline.plan.design import StoreDesign
 from pipeline.recipe import ConvertRecipe
-from pipeline.survey.axis import why_outside
 from pipeline.survey.coordinates import header_warnings
 from pipeline.survey.files import Survey
 from pipeline.survey.header_words import HeaderSummary
@@ -68,7 +67,9 @@ def _odd_fates(fates: dict[str, int], design: StoreDesign) -> Iterator[str]:
             f"{kept[design.duplicates]}, and the others for the export alone"
         )
     if count := fates.get("outside"):
-        yield f"{count} traces {why_outside(design.axes)}, and get no cell: they are kept for the export alone"
+        yield f"{count} traces have numbers far off all others, and no cell: they are kept for the export alone"
+    if count := fates.get("auxiliary"):
+        yield f"{count} traces are auxiliary by their identification, and no data: they are kept for the export alone"
     if count := fates.get("nonfinite"):
         yield f"{count} traces have samples that are NaN or infinite; they are kept, and no statistics count them"
     if count := fates.get("dropped"):

@@ -1,6 +1,5 @@
 """Labelled dimensions: progressions, of any length a few numbers, or lists where labels come in no equal steps."""
 
-from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated
 
@@ -54,7 +53,7 @@ class Axis(Model):
     def words(self) -> tuple[str, ...]:
         """All header words that tell where on it a trace lies."""
         names = () if self.word is None else (self.word,)
-        return (*names, "component") if self.is_of_data else names
+        return (*names, "trace_identification") if self.is_of_data else names
 
     @property
     def last(self) -> int:
@@ -84,19 +83,14 @@ class Axis(Model):
         """The position of each trace, int64 (trace); -1 where it does not lie on the axis.
 
         Args:
-            words: Those of `words`, at least one.
+            words: Those of `words`: an axis on which positions are counted has none.
         """
         positions = self.positions(words[self.words[0]])
-        return np.where(is_auxiliary(words["component"]), -1, positions) if self.is_of_data else positions
+        return np.where(is_auxiliary(words), -1, positions) if self.is_of_data else positions
 
     @cached_property
     def _listed(self) -> NDArray[np.int64]:
         return np.array(self.listed, np.int64)
-
-
-def why_outside(axes: Iterable[Axis]) -> str:
-    """What traces are like that lie off the axes of a grid, as a clause without its subject."""
-    return f"{'are auxiliary or ' if any(axis.is_of_data for axis in axes) else ''}have numbers far off all others"
 
 
 class SampleAxis(Model):

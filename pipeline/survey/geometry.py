@@ -13,7 +13,7 @@ from data_catalog import Kind
 from data_catalog.schema import Model
 from pipeline.survey.axis import MOST_LISTED, Axis, word_of
 from pipeline.survey.distinct import distinct_values
-from pipeline.survey.header_words import WordRange
+from pipeline.survey.header_words import MOST_AUXILIARY, WordRange, of_data, range_of
 from pipeline.survey.inference import LEAST_FILL, MOST_REPEATS, Proposal
 from pipeline.survey.outliers import MOST_OUTLIERS, extended_range, main_range
 from pipeline.survey.repeats import count_repeats
@@ -42,7 +42,8 @@ class Geometry(Model):
         keys: Words that tell traces apart, where the only axis is the order of the file.
         trace_count: Traces in all.
         repeat_count: Of them those whose cell, or whose numbers where there are no cells, an earlier one has.
-        outside_count: Of them those that are auxiliary, and those whose numbers lie far off the axes.
+        outside_count: Of them those that lie off the axes: their numbers are far off, or they are auxiliary.
+        auxiliary_count: Those that lie off the axes because they are auxiliary.
         reasons: Why this kind and not an earlier one.
     """
 
@@ -52,6 +53,7 @@ class Geometry(Model):
     trace_count: int
     repeat_count: int = 0
     outside_count: int = 0
+    auxiliary_count: int = 0
     reasons: tuple[str, ...] = ()
 
     @property
@@ -107,7 +109,7 @@ def resolve_geometry(
         return _on_grid(index, proposal, demand, scratch, client)
     if not proposal.keys:
         return flat(index.trace_count)
-    axes = _of_data(tuple(_regular(name, index.summary.ranges[name]) for name in proposal.keys), proposal)
+    axes = tuple(_regular(name, index.summary.ranges[name]) for name in proposal.keys)
     if prod(axis.size for axis in axes) >= _MOST_CELLS:
         return Unfit(proposal.kind, f"{' and '.join(proposal.keys)} hold numbers that are too large")
     repeat_count = count_repeats(index, axes, scratch=scratch, client=client).repeat_count
@@ -147,13 +149,27 @@ def with_duplicates(geometry: Geometry, most: int) -> Geometry:
 
 
 def _on_grid(index: TraceIndex, proposal: Proposal, demand: Demand, scratch: str, client: Client) -> Geometry | Unfit:
-    kind = proposal.kind
-    auxiliary_count = index.summary.auxiliary_count if proposal.is_of_data else 0
+    """The grid of all traces; of shots without what is no data, if that would spoil the grid or share cells of it."""
+    found = _grid(index, proposal, demand, scratch, client, is_of_data=False)
+    is_spoilt = isinstance(found, Unfit) or found.repeat_count > 0
+    some = 0 < index.summary.auxiliary_count <= MOST_AUXILIARY * index.trace_count
+    if proposal.kind is Kind.SHOTS and is_spoilt and some:
+        without = _grid(index, proposal, demand, scratch, client, is_of_data=True)
+        if isinstance(without, Geometry) and (isinstance(found, Unfit) or without.repeat_count < found.repeat_count):
+            return without
+    return found
+
+
+def _grid(
+    index: TraceIndex, proposal: Proposal, demand: Demand, scratch: str, client: Client, *, is_of_data: bool
+) -> Geometry | Unfit:
+    kind, auxiliary_count = proposal.kind, index.summary.auxiliary_count if is_of_data else 0
     trace_count = index.trace_count - auxiliary_count
-    axes = tuple(_axis(name, index, kind, client) for name in proposal.axes)
+    axes = tuple(_axis(name, index, kind, client, is_of_data=is_of_data) for name in proposal.axes)
     if trace_count < demand.least_fill * prod(axis.size for axis in axes):
-        axes = tuple(_without_outliers(axis, index, client) for axis in axes)
-    axes = _of_data(axes, proposal)
+        axes = tuple(_without_outliers(axis, index, client, is_of_data=is_of_data) for axis in axes)
+    if is_of_data:
+        axes = (*axes[:-1], axes[-1].model_copy(update={"is_of_data": True}))
     if (reason := _obstacle(kind, axes, trace_count, demand)) is not None:
         return Unfit(kind, reason)
     counted = count_repeats(index, axes, scratch=scratch, client=client)
@@ -163,6 +179,7 @@ def _on_grid(index: TraceIndex, proposal: Proposal, demand: Demand, scratch: str
         trace_count=index.trace_count,
         repeat_count=counted.repeat_count,
         outside_count=counted.outside_count,
+        auxiliary_count=auxiliary_count,
     )
     times = " x ".join(str(axis.size) for axis in axes)
     if (far_count := geometry.outside_count - auxiliary_count) > MOST_OUTLIERS * trace_count:
@@ -172,13 +189,6 @@ def _on_grid(index: TraceIndex, proposal: Proposal, demand: Demand, scratch: str
     if geometry.fill < demand.least_fill:
         return Unfit(kind, f"the grid of {times} would hold traces in {geometry.fill:.1%} of it")
     return _with_reason(geometry, proposal.why)
-
-
-def _of_data(axes: tuple[Axis, ...], proposal: Proposal) -> tuple[Axis, ...]:
-    """The axes, the last of which auxiliary traces lie off, if they are to stay out."""
-    if not proposal.is_of_data:
-        return axes
-    return (*axes[:-1], axes[-1].model_copy(update={"is_of_data": True}))
 
 
 def _obstacle(kind: Kind, axes: tuple[Axis, ...], trace_count: int, demand: Demand) -> str | None:
@@ -205,6 +215,8 @@ def _with_reason(geometry: Geometry, why: str) -> Geometry:
     axes = " and ".join(f"{axis.name} ({axis.size})" for axis in geometry.axes)
     others = geometry.repeat_count + geometry.outside_count
     own = "each trace has" if not others else f"all but {others} traces have"
+    if geometry.auxiliary_count:
+        own = f"all but {others} traces, {geometry.auxiliary_count} of them auxiliary by their identification, have"
     reason = f"{geometry.kind}: {own} {axes} of its own, filling {geometry.fill:.1%} of the grid"
     return geometry.model_copy(update={"reasons": (f"{reason}; {why}" if why else reason,)})
 
@@ -214,23 +226,24 @@ def _in_order(kind: Kind, trace_count: int, reason: str, *, keys: tuple[str, ...
     return Geometry(kind=kind, axes=(axis,), keys=keys, trace_count=trace_count, reasons=(reason,))
 
 
-def _axis(name: str, index: TraceIndex, kind: Kind, client: Client) -> Axis:
+def _axis(name: str, index: TraceIndex, kind: Kind, client: Client, *, is_of_data: bool) -> Axis:
     """Stacks are pictures and need equal steps; of all else only the labels that occur are wanted."""
     word = str(word_of(name))
     axis = _regular(name, index.summary.ranges[word])
     if kind is Kind.STACK3D or axis.size == 1:
         return axis
-    listed = distinct_values(index, word, most=MOST_LISTED, client=client)
-    if listed is None or len(listed) == axis.size:
+    listed = distinct_values(index, word, most=MOST_LISTED, client=client, is_of_data=is_of_data)
+    if listed is None:
         return axis
-    return axis.model_copy(update={"listed": listed, "size": len(listed)})
+    axis = _regular(name, range_of(np.array(listed, np.int64)))
+    return axis if len(listed) == axis.size else axis.model_copy(update={"listed": listed, "size": len(listed)})
 
 
-def _without_outliers(axis: Axis, index: TraceIndex, client: Client) -> Axis:
+def _without_outliers(axis: Axis, index: TraceIndex, client: Client, *, is_of_data: bool) -> Axis:
     """An axis that ends where labels that lie together end, if nearly all traces are on it."""
     word = str(axis.word)
-    least, greatest = main_range(index.samples[word])
-    labels = distinct_values(index, word, most=MOST_LISTED, client=client)
+    least, greatest = main_range((of_data(index.samples) if is_of_data else index.samples)[word])
+    labels = distinct_values(index, word, most=MOST_LISTED, client=client, is_of_data=is_of_data)
     if labels is None or (least, greatest) == (axis.first, axis.last):
         return axis
     found = extended_range(least, greatest, np.array(labels, np.int64))

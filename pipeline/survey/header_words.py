@@ -22,7 +22,7 @@ STACKED = (
 """Words that tell where stacked traces lie."""
 
 PRESTACK = (
-    *(*STACKED, "shot", "source_point", "channel", "cable", "component"),
+    *(*STACKED, "shot", "source_point", "channel", "cable", "component", "trace_identification"),
     *("source_x", "source_y", "receiver_x", "receiver_y"),
 )
 """Words that tell where traces lie that are not stacked."""
@@ -30,6 +30,9 @@ PRESTACK = (
 AUXILIARY = (*range(4, 11), *range(18, 23))
 """Trace identification codes (SEG-Y revision 1, bytes 29-30) of what is no data: time breaks, upholes, sweeps, timing,
 water breaks and gun signatures; what vibrators did; and pairs of times and velocities."""
+
+MOST_AUXILIARY = 0.2
+"""Share of the traces that may be auxiliary before their codes are taken for something else, such as components."""
 
 START_TIME = "start_time"
 """Not a word but made of some: seconds since 1970, of the first sample, in the time base of the file."""
@@ -140,14 +143,14 @@ class HeaderSummary(Model):
         ranges: By field name.
         null_position_count: Traces whose ``cdp_x`` says that there is no value.
         zero_scalar_count: Traces whose coordinate scalar is 0.
-        auxiliary_count: Traces that are no data by their ``component``; 0 where that word was not read.
+        auxiliary_count: Traces that are no data by their identification; 0 where that word was not read.
     """
 
     trace_count: int
     ranges: dict[str, WordRange]
     null_position_count: int
     zero_scalar_count: int
-    auxiliary_count: int
+    auxiliary_count: int = 0
 
     def merged(self, other: "HeaderSummary") -> "HeaderSummary":
         """What holds for the traces of both."""
@@ -170,13 +173,19 @@ def summarise(words: HeaderWords) -> HeaderSummary:
         ranges={name: range_of(values) for name, values in words.items()} if trace_count else {},
         null_position_count=int((words["cdp_x"] == NULL_WORD).sum()),
         zero_scalar_count=int((words["coordinate_scalar"] == 0).sum()),
-        auxiliary_count=int(is_auxiliary(words["component"]).sum()) if "component" in words else 0,
+        auxiliary_count=int(is_auxiliary(words).sum()) if "trace_identification" in words else 0,
     )
 
 
-def is_auxiliary(identifications: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which traces are no data, by their trace identification codes (bytes 29-30); bool (trace)."""
-    return np.isin(identifications, AUXILIARY)
+def is_auxiliary(words: HeaderWords) -> NDArray[np.bool_]:
+    """Which traces are no data by their identification, which is one of the words; bool (trace)."""
+    return np.isin(words["trace_identification"], AUXILIARY)
+
+
+def of_data(words: HeaderWords) -> HeaderWords:
+    """Words of those traces that are data."""
+    is_data = ~is_auxiliary(words)
+    return {name: values[is_data] for name, values in words.items()}
 
 
 def range_of(values: NDArray[np.int64]) -> WordRange:

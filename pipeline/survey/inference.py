@@ -30,6 +30,7 @@ from pipeline.segy.read import read_bytes
 from pipeline.survey.files import Survey
 from pipeline.survey.header_words import (
     CONTINUOUS,
+    MOST_AUXILIARY,
     PRESTACK,
     STACKED,
     STANDARD,
@@ -37,6 +38,7 @@ from pipeline.survey.header_words import (
     Fields,
     HeaderWords,
     is_auxiliary,
+    of_data,
     range_of,
     read_header_words,
 )
@@ -152,7 +154,6 @@ class Proposal:
         repeats: Share of the sampled traces whose cell another one has.
         sizes: Labels along each axis or of each key.
         why: What speaks for it, in a clause.
-        is_of_data: Whether auxiliary traces stay out of it, whose channels are those of the data.
     """
 
     kind: Kind
@@ -163,7 +164,6 @@ class Proposal:
     repeats: float
     sizes: tuple[int, ...]
     why: str
-    is_of_data: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -381,21 +381,19 @@ class Evidence:
             places.append(("source points", {"shot": word_at("17-20")}))
         for why, moved in places:
             found = self.sample.words(moved, ("shot", "channel"))
-            yield from self._shots_of_data(found, moved, why)
             proposal = self._grid(Kind.SHOTS, found, moved, f"{why} and channels")
-            yield proposal
+            yield proposal if proposal.is_accepted else self._shots_of_data(found, moved, why) or proposal
             if proposal.repeats > MOST_REPEATS:
                 yield from self._split_shots(found, moved, why)
 
-    def _shots_of_data(self, found: HeaderWords, moved: Fields, why: str) -> Iterator[Proposal]:
-        """Shots without what is no data, where that was recorded on channels of the same numbers."""
-        is_data = ~is_auxiliary(self.sample.words({}, ("component",))["component"])
-        if "component" in self.survey.pinned or is_data.all() or is_data.mean() < LEAST_FILL:
-            return
-        data = {name: values[is_data] for name, values in found.items()}
-        if _lies_in(found["channel"][~is_data], main_range(data["channel"])).any():
-            told = f"{why} and channels, but for auxiliary traces (bytes 29-30), {1 - is_data.mean():.0%} of the sample"
-            yield replace(self._grid(Kind.SHOTS, data, moved, told), is_of_data=True)
+    def _shots_of_data(self, found: HeaderWords, moved: Fields, why: str) -> Proposal | None:
+        """Shots without what was recorded beside the data, if that is what spoils them."""
+        words = found | self.sample.words({}, ("trace_identification",))
+        if not 0 < is_auxiliary(words).mean() <= MOST_AUXILIARY:
+            return None
+        data = of_data(words)
+        proposal = self._grid(Kind.SHOTS, {name: data[name] for name in found}, moved, f"{why} and channels of data")
+        return proposal if proposal.is_accepted else None
 
     def _split_shots(self, found: HeaderWords, moved: Fields, why: str) -> Iterator[Proposal]:
         """Shots whose channels repeat: over cables, or over components."""

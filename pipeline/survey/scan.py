@@ -138,7 +138,7 @@ def _read_parts(job: ScanJob, client: Client) -> KeptSummary:
     for created in run_windowed(client, _create_array, range(len(job.indexed)), shared=job):
         created.result()
     parts = ((index, start, stop) for index, file in enumerate(job.indexed) for start, stop in file.parts())
-    summary = HeaderSummary(trace_count=0, ranges={}, null_position_count=0, zero_scalar_count=0, auxiliary_count=0)
+    summary = HeaderSummary(trace_count=0, ranges={}, null_position_count=0, zero_scalar_count=0)
     first: dict[str, int] = {}
     samples: dict[Part, HeaderWords] = {}
     with progress_bar("read trace headers", total_nbytes=job.survey.traces_nbytes) as advance:

@@ -186,9 +186,25 @@ def test_auxiliary_traces_have_no_cell(
         words["offset"] = 25 * words["channel"]
 
     entry, dataset = make(samples, change=change, shuffle=is_sorted_first)
-    assert (entry.kind, entry.fates) == ("shots", {"kept": 120, "outside": 3})
+    assert (entry.kind, entry.fates) == ("shots", {"kept": 120, "auxiliary": 3})
     assert any("3 traces are auxiliary" in text for text in entry.warnings)
     np.testing.assert_array_equal(dataset["amplitude"].values, samples.reshape(3, 41, SAMPLES)[:, 1:])
+
+
+def test_auxiliary_traces_of_each_variable_have_no_cell(
+    write_headers: Any, client: Client, catalog_folder: Path, tmp_path: Path, samples: np.ndarray
+) -> None:
+    words = {"shot": np.repeat([101, 102, 103], 41), "channel": np.tile([1, *range(1, 41)], 3)}
+    words |= {"bytes_29_to_30": np.tile([6] + 40 * [1], 3), "offset": 25 * words["channel"]}
+    near = write_headers("near.sgy", samples=samples, **words)
+    far = write_headers("far.sgy", samples=-samples, **words)
+    out = str(tmp_path / "x.zarr")
+    recipe = load_recipe(name="x", paths=(str(near),), out=out, volumes={"far": (str(far),)})
+    convert(recipe, client=client, catalog=Catalog())
+    assert verify("x", catalog=Catalog(), client=client).finding_count == 0
+    np.testing.assert_array_equal(xr.open_zarr(out)["far"].values, -samples.reshape(3, 41, SAMPLES)[:, 1:])
+    (written,) = export("x", out=tmp_path / "again.sgy", variable="far", catalog=Catalog())
+    assert written.read_bytes() == far.read_bytes()
 
 
 @pytest.mark.parametrize("policy", ["salvage", "drop"])

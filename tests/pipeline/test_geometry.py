@@ -183,32 +183,65 @@ def test_components_of_the_same_channel(resolve: Resolve) -> None:
 AUXILIARY_FIRST = np.array([(s, c, k) for s in range(20) for c, k in [(1, 9), (2, 9), *((c, 1) for c in range(1, 13))]])
 
 
+def resolve_auxiliary(resolve: Resolve, cells: np.ndarray, **words: Any) -> Geometry:
+    shots, channels, codes = cells.T
+    return resolve(**{"shot": shots, "channel": channels, "bytes_29_to_30": codes, "offset": channels * 25} | words)
+
+
 def test_auxiliary_traces_on_channels_of_the_data_stay_out(resolve: Resolve) -> None:
-    shots, channels, codes = AUXILIARY_FIRST.T
-    geometry = resolve(shot=shots, channel=channels, bytes_29_to_30=codes, offset=channels * 25)
+    geometry = resolve_auxiliary(resolve, AUXILIARY_FIRST)
     assert (geometry.kind, sizes(geometry)) == (Kind.SHOTS, {"shot": 20, "channel": 12})
-    assert (geometry.outside_count, geometry.repeat_count, geometry.fill) == (40, 0, 1.0)
+    assert (geometry.outside_count, geometry.auxiliary_count, geometry.repeat_count, geometry.fill) == (40, 40, 0, 1.0)
+    assert "all but 40 traces, 40 of them auxiliary by their identification" in geometry.reasons[-1]
 
 
-def test_auxiliary_traces_on_channels_of_their_own_are_channels(resolve: Resolve) -> None:
+def test_few_auxiliary_traces_do_not_take_the_cells_of_data(resolve: Resolve) -> None:
+    """One of 241 traces, which many a sample does not show, and no more than a slip would be."""
+    cells = np.array([(s, c, k) for s in range(12) for c, k in [(1, 6), *((c, 1) for c in range(1, 241))]])
+    geometry = resolve_auxiliary(resolve, cells)
+    assert (sizes(geometry), geometry.auxiliary_count) == ({"shot": 12, "channel": 240}, 12)
+
+
+def test_labels_of_auxiliary_traces_alone_are_none_of_the_axes(resolve: Resolve) -> None:
+    """Sweeps with shot numbers of their own, and on some channels of their own, but not on all."""
     shots, channels, codes = AUXILIARY_FIRST.T
-    channels = np.where(codes == 9, channels + 100, channels)
-    geometry = resolve(shot=shots, channel=channels, bytes_29_to_30=codes, offset=channels * 25)
-    assert (sizes(geometry), geometry.outside_count) == ({"shot": 20, "channel": 14}, 0)
+    shots, channels = np.where(codes == 9, shots // 10 + 900, shots), np.where(codes == 9, channels * 10, channels)
+    geometry = resolve_auxiliary(resolve, np.stack([shots, channels, codes], axis=1))
+    assert (sizes(geometry), geometry.auxiliary_count) == ({"shot": 20, "channel": 12}, 40)
+    assert geometry.axes[0].values.tolist() == list(range(20))
+
+
+@pytest.mark.parametrize("first", [6, 101])
+def test_auxiliary_traces_on_channels_of_their_own_are_channels(resolve: Resolve, first: int) -> None:
+    """They may lie between those of the data."""
+    shots, channels, codes = AUXILIARY_FIRST.T
+    channels = np.where(codes == 9, channels + first - 1, np.where(channels < first, channels, channels + 2))
+    geometry = resolve_auxiliary(resolve, np.stack([shots, channels, codes], axis=1))
+    assert (sizes(geometry), geometry.auxiliary_count) == ({"shot": 20, "channel": 14}, 0)
+
+
+def test_components_on_channels_of_their_own_are_channels(resolve: Resolve) -> None:
+    """Older files count components 1 to 4 where codes are."""
+    cells = np.array([(s, 4 * r + k, k) for s in range(10) for r in range(12) for k in (1, 2, 3, 4)])
+    geometry = resolve_auxiliary(resolve, cells)
+    assert (sizes(geometry), geometry.auxiliary_count) == ({"shot": 10, "channel": 48}, 0)
+
+
+@pytest.mark.parametrize("codes", [(1, 4), (4, 1)])
+def test_components_that_share_channels_are_components(resolve: Resolve, codes: tuple[int, int]) -> None:
+    """Pressure and velocity, of which one has the code of an auxiliary trace."""
+    cells = np.array([(s, c, k) for s in range(10) for c in range(1, 13) for k in codes])
+    geometry = resolve_auxiliary(resolve, cells)
+    assert sizes(geometry) == {"shot": 10, "channel": 12, "component": 2}
+    assert geometry.auxiliary_count == 0
 
 
 def test_auxiliary_traces_of_moving_spreads_stay_in_file_order(resolve: Resolve) -> None:
-    shots, channels, codes = AUXILIARY_FIRST.T
-    channels = channels + 50 * shots
-    geometry = resolve(shot=shots, channel=channels, bytes_29_to_30=codes, offset=channels * 25)
-    assert (geometry.kind, sizes(geometry), geometry.keys) == (Kind.SHOTS, {"trace": 280}, ("shot", "channel"))
-    assert (geometry.outside_count, geometry.repeat_count, geometry.fill) == (0, 0, 1.0)
-
-
-def test_codes_that_would_make_most_traces_auxiliary_are_not_believed(resolve: Resolve) -> None:
-    shots, channels, codes = AUXILIARY_FIRST[AUXILIARY_FIRST[:, 2] == 1].T
-    geometry = resolve(shot=shots, channel=channels, bytes_29_to_30=codes * 9 - (channels == 3), offset=channels * 25)
-    assert (sizes(geometry), geometry.outside_count) == ({"shot": 20, "channel": 12}, 0)
+    cells = AUXILIARY_FIRST + 50 * AUXILIARY_FIRST[:, :1] * np.array([0, 1, 0])
+    geometry = resolve_auxiliary(resolve, cells)
+    assert (geometry.kind, sizes(geometry)) == (Kind.SHOTS, {"trace": 280})
+    assert geometry.keys == ("shot", "channel", "component")
+    assert (geometry.outside_count, geometry.repeat_count) == (0, 0)
 
 
 def test_receiver_gathers_are_shots_in_another_order(resolve: Resolve) -> None:
