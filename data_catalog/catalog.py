@@ -13,13 +13,16 @@ from data_catalog.conformance import check_entry, check_store, parse_entry
 from data_catalog.errors import ConformanceError, InputError
 from data_catalog.lease import hold_lease
 from data_catalog.removal import empty_store, remove_empty_folder, store_exists
-from data_catalog.schema import NAME_PATTERN, Entry
+from data_catalog.schema import NAME_PATTERN, Derived, Entry
 from data_catalog.storage import overlap, remove_leftovers, same_place, write_atomically
 from data_catalog.unfinished import Unfinished, begin_unfinished, read_unfinished, write_unfinished
 
 CATALOG_VARIABLE = "TRACEMILL_CATALOG"
 DEFAULT_FOLDER = Path(__file__).parent / "entries"
 UNFINISHED_FOLDER = "unfinished"
+
+MOST_TRIES = 5
+"""Of publishing a derived group, where several of one dataset end together."""
 
 
 class Catalog:
@@ -180,6 +183,56 @@ class Catalog:
         remove_empty_folder(url)
         self._unfinished_path(name).unlink(missing_ok=True)
         return existed
+
+    def check_derived_id(self, name: str, derived_id: str) -> Entry:
+        """Sees that a group may have an id.
+
+        Returns:
+            The entry of the dataset.
+
+        Raises:
+            InputError: If there is no such dataset, the id is no name, or the dataset has a group of that id.
+        """
+        entry = self.read(name)
+        if not re.fullmatch(NAME_PATTERN, derived_id):
+            raise InputError(
+                f"{derived_id!r} is no name for a derived group: letters, digits, '.', '_' and '-', at most 100, "
+                "beginning with a letter or digit; choose one with --id."
+            )
+        if derived_id in entry.derived:
+            raise InputError(f"dataset {name!r} has a derived group {derived_id!r} already; choose another --id.")
+        return entry
+
+    def publish_derived(self, name: str, derived_id: str, group: Derived) -> Entry:
+        """Makes a derived group visible: the entry's next revision, after those that others publish meanwhile.
+
+        Args:
+            name: Of the dataset.
+            derived_id: Of the group.
+            group: What lies there, complete.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            ConformanceError: If the group breaks the contract.
+            InputError: If the entry has such a group by now, or the folder cannot be written.
+        """
+        for _ in range(MOST_TRIES):
+            entry = self.check_derived_id(name, derived_id)
+            update = {"revision": entry.revision + 1, "derived": {**entry.derived, derived_id: group}}
+            published = entry.model_copy(update=update)
+            try:
+                self.publish(published)
+            except InputError:
+                if self.read(name).revision == entry.revision:
+                    raise
+            else:
+                return published
+        raise InputError(
+            f"dataset {name!r} was replaced by others {MOST_TRIES} times while {derived_id!r} was to be published: "
+            "repeat the command when they are done."
+        )
 
     def remove_derived(self, name: str, derived_id: str) -> bool:
         """Deletes a derived group, published or half-written: first its place in the entry, then what is in the store.

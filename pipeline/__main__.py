@@ -1,4 +1,4 @@
-"""``python -m pipeline inspect | convert | status | verify | export | synthesize``."""
+"""``python -m pipeline inspect | convert | ingest | label | status | verify | export | synthesize``."""
 
 import signal
 
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from dask.utils import parse_bytes
 
-from data_catalog import Catalog, InputError, Kind, WorkError, command_line
+from data_catalog import Catalog, Entry, InputError, Kind, WorkError, command_line
 from data_catalog.command_line import CatalogOption
 from data_catalog.model_file import read_mapping, validated
 from pipeline.convert import Conduct, check_call
@@ -21,11 +21,16 @@ from pipeline.convert import convert as convert_survey
 from pipeline.dry_run import dry_run, print_dry_run
 from pipeline.export.export import export as export_variable
 from pipeline.export.target import nbytes_of
+from pipeline.ingest.run import ingest as ingest_files
+from pipeline.ingest.run import load_ingest_recipe
 from pipeline.inspection.inspect import inspect_survey, moved_words
 from pipeline.inspection.picture import draw
 from pipeline.inspection.printing import print_inspection, usable_name
 from pipeline.inspection.recipe_file import recipe_text, write_recipe
+from pipeline.label import label as label_dataset
+from pipeline.label import load_label_recipe
 from pipeline.recipe import as_duplicates, as_header_bytes, as_reading, extended_recipe, load_recipe
+from pipeline.shard_run import RunConduct
 from pipeline.status import how_to_go_on, print_status, read_status
 from pipeline.storage.objects import absolute
 from pipeline.survey.files import open_survey
@@ -78,6 +83,9 @@ DuplicatesOption = Annotated[
 SampleFormatOption = Annotated[
     int | None, typer.Option(help="Code of the sample format, where the file states another one.")
 ]
+RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Try shards in quarantine again.")]
+FailuresOption = Annotated[int, typer.Option(min=0, help="Shards that may go into quarantine before the run stops.")]
+CodecOption = Annotated[str | None, typer.Option(help="lz4, zstd or none [lz4].")]
 
 WORKERS = min(4, os.cpu_count() or 1)
 
@@ -157,7 +165,7 @@ def convert(  # noqa: PLR0913 (a command's options)
     volume: Annotated[
         list[str], typer.Option(help="NAME=PATH: another volume on the same grid; once for each of its files.")
     ] = [],  # noqa: B006
-    codec: Annotated[str | None, typer.Option(help="lz4, zstd or none [lz4].")] = None,
+    codec: CodecOption = None,
     extend: Annotated[
         str | None,
         typer.Option(help="A dataset to whose files these are added, in a new dataset that shares its shards."),
@@ -178,10 +186,8 @@ def convert(  # noqa: PLR0913 (a command's options)
         bool, typer.Option("--full-scan", help="Read all headers before any sample, whatever a sample of them says.")
     ] = False,
     index: IndexOption = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try shards in quarantine again.")] = False,
-    allowed_failures: Annotated[
-        int, typer.Option(min=0, help="Shards that may go into quarantine before the run stops.")
-    ] = 10,
+    retry_failed: RetryOption = False,
+    allowed_failures: FailuresOption = 10,
     telemetry: Annotated[Path | None, typer.Option(help="File for JSON lines: the stages of each shard.")] = None,
     scheduler: SchedulerOption = None,
     cluster: ClusterOption = None,
@@ -245,10 +251,165 @@ def convert(  # noqa: PLR0913 (a command's options)
     except (KeyboardInterrupt, SystemExit):
         CONSOLE.print(f"stopped; {how_to_go_on(recipe.name, catalog=opened)}", highlight=False, soft_wrap=True)
         raise
-    sizes = ", ".join(f"{dim} {size}" for dim, size in zip(*_main_shape(entry), strict=True))
-    print(f"{entry.name}: {entry.kind} ({sizes}) in {entry.url}")
-    for warning in entry.warnings:
-        print(f"warning: {warning}")
+    _print_entry(entry)
+
+
+@app.command()
+def ingest(  # noqa: PLR0913 (a command's options)
+    file_format: Annotated[str, typer.Argument(metavar="FORMAT", help="images or numpy; or one YAML recipe.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders, or patterns such as 'lines/*.png'.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the dataset.")] = None,
+    out: Annotated[str | None, typer.Option(help="Where the store goes: a path or an fsspec URL.")] = None,
+    variable: Annotated[str | None, typer.Option(help="Name of the main variable [amplitude].")] = None,
+    each: Annotated[
+        str | None, typer.Option(help="What a picture is: inline or crossline, by the number in its name, or example.")
+    ] = None,
+    array: Annotated[str | None, typer.Option(help="Of .npz files: the array that is the input.")] = None,
+    dims: Annotated[
+        str | None, typer.Option(metavar="DIM,DIM,...", help="Of NumPy files: names of the array's dimensions.")
+    ] = None,
+    domain: Annotated[str | None, typer.Option(help="Of the rows of sections: time or depth [time].")] = None,
+    first: Annotated[float | None, typer.Option(help="Label of the first sample, in ms or m [0].")] = None,
+    interval: Annotated[float | None, typer.Option(help="From one sample to the next, in ms or m [1].")] = None,
+    codec: CodecOption = None,
+    chunk_size: Annotated[str | None, typer.Option(help="About what an inner chunk should hold, e.g. 1MiB.")] = None,
+    retry_failed: RetryOption = False,
+    allowed_failures: FailuresOption = 10,
+    scheduler: SchedulerOption = None,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = WORKERS,
+    memory: MemoryOption = "auto",
+    catalog: CatalogOption = None,
+) -> None:
+    """Makes a dataset of what is not SEG-Y: pictures, or arrays of numbers; resumes by itself."""
+    is_recipe = Path(file_format).suffix in {".yaml", ".yml"}
+    _one_of(None if is_recipe else file_format, "FORMAT", ("images", "numpy"))
+    if not is_recipe and (missing := [f"--{option}" for option, value in (("name", name), ("out", out)) if not value]):
+        raise InputError(f"{' and '.join(missing)} missing: what to call the dataset, and where its store goes.")
+    samples = _given(domain=domain, first=first, interval=interval)
+    files = _given(
+        format=None if is_recipe else file_format,
+        paths=paths or None,
+        each=each,
+        array=array,
+        dims=dims.split(",") if dims else None,
+        samples=samples or None,
+    )
+    recipe = load_ingest_recipe(
+        file_format if is_recipe else None,
+        name=name,
+        out=out,
+        files=files,
+        variable=variable,
+        codec=codec,
+        chunk_nbytes=_nbytes(chunk_size, "--chunk-size"),
+    )
+    conduct = RunConduct(retry_failed=retry_failed, allowed_failures=allowed_failures)
+    with dask_client(scheduler=scheduler, cluster=cluster, workers=workers, memory=memory) as client:
+        CONSOLE.print(f"dask dashboard: {client.dashboard_link}", soft_wrap=True)
+        _print_entry(ingest_files(recipe, client=client, catalog=Catalog(catalog), conduct=conduct))
+
+
+@app.command()
+def label(  # noqa: PLR0913 (a command's options)
+    name: Annotated[str, typer.Argument(help="The dataset.")],
+    paths: Annotated[list[str] | None, typer.Argument(help="Files of labels, or one YAML recipe.")] = None,
+    derived_id: Annotated[str | None, typer.Option("--id", help="Name of the labels in the dataset.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="WHAT", help="What the files are: volume, horizons, faults, pictures or arrivals."
+        ),
+    ] = None,
+    variable: Annotated[str | None, typer.Option(help="Name of the variable of classes [label].")] = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="WORD,...", help="Of a volume or pictures: a word for each class, from 0 on.")
+    ] = None,
+    match: Annotated[
+        str | None, typer.Option(help="Of a volume: `numbers` of lines or map `positions` say where it belongs.")
+    ] = None,
+    zones: Annotated[
+        str | None, typer.Option(metavar="WORD,...", help="Of horizons: a word for each zone, from the top.")
+    ] = None,
+    z: Annotated[
+        str | None, typer.Option("--z", help="Of horizons and faults: down, up, seconds or seconds_up; else found out.")
+    ] = None,
+    gap: Annotated[float | None, typer.Option(help="Of horizons: bins to the nearest point, at most [10].")] = None,
+    width: Annotated[float | None, typer.Option(help="Bins across a fault [3], or ms around an arrival.")] = None,
+    ignore_band: Annotated[
+        float | None,
+        typer.Option(help="What is left out beside horizons (samples), faults (bins) and arrivals (ms) [0]."),
+    ] = None,
+    phases: Annotated[
+        str | None, typer.Option(metavar="WORD,...", help="Of arrivals: the phases, which become classes from 1 on.")
+    ] = None,
+    coordinate: Annotated[
+        list[str], typer.Option(metavar="PHASE=NAME", help="Of arrivals: a coordinate that holds picks, not a file.")
+    ] = [],  # noqa: B006
+    unpicked: Annotated[
+        str | None, typer.Option(help="Of arrivals: traces without picks are none of the phases, or `ignore` [none].")
+    ] = None,
+    each: Annotated[
+        str | None, typer.Option(help="What a picture is: inline, crossline or example, by the number in its name.")
+    ] = None,
+    palette: Annotated[
+        str | None, typer.Option(metavar="#RRGGBB,...", help="Of pictures: the colour of each class.")
+    ] = None,
+    ignore_value: Annotated[int | None, typer.Option(help="Label value of what is left out [255].")] = None,
+    retry_failed: RetryOption = False,
+    allowed_failures: FailuresOption = 10,
+    scheduler: SchedulerOption = None,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = WORKERS,
+    memory: MemoryOption = "auto",
+    catalog: CatalogOption = None,
+) -> None:
+    """Puts labels onto the dimensions of a dataset, as a derived group; the dataset itself stays as it is."""
+    paths = paths or []
+    _one_of(source, "--as", ("volume", "horizons", "faults", "pictures", "arrivals"))
+    is_recipe = len(paths) == 1 and Path(paths[0]).suffix in {".yaml", ".yml"}
+    files: dict[str, Any] = {}
+    if not is_recipe and (
+        missing := [option for option, value in (("--as", source), ("--id", derived_id)) if not value]
+    ):
+        raise InputError(f"{' and '.join(missing)} missing: what the files are, and what to call the labels.")
+    if paths and not is_recipe:
+        files = {source: _named_files(paths)} if source in {"horizons", "faults"} else {"paths": paths}
+    options = _given(
+        source=source,
+        classes=dict(enumerate(classes.split(","))) if classes else None,
+        match=match,
+        zones=zones.split(",") if zones else None,
+        z=z,
+        gap=gap,
+        width=width,
+        ignore_band=ignore_band,
+        each=each,
+        palette=palette.split(",") if palette else None,
+        phases=phases.split(",") if phases else None,
+        coordinates={phase: names[-1] for phase, names in _lists(coordinate, "--coordinate").items()} or None,
+        unpicked=unpicked,
+    )
+    recipe = load_label_recipe(
+        paths[0] if is_recipe else None,
+        name=name,
+        id=derived_id,
+        variable=variable,
+        labels=options | files or None,
+        ignore_value=ignore_value,
+    )
+    opened = Catalog(catalog)
+    opened.check_derived_id(name, recipe.id)  # before processes are started for nothing
+    conduct = RunConduct(retry_failed=retry_failed, allowed_failures=allowed_failures)
+    with dask_client(scheduler=scheduler, cluster=cluster, workers=workers, memory=memory) as client:
+        CONSOLE.print(f"dask dashboard: {client.dashboard_link}", soft_wrap=True)
+        entry = label_dataset(recipe, client=client, catalog=opened, conduct=conduct)
+    group = entry.derived[recipe.id]
+    print(f"{name}: derived/{recipe.id} ({', '.join(group.variables)})")
+    for key in sorted(group.provenance.keys() - {"recipe", "sources"}):
+        print(f"{key}: {json.dumps(group.provenance[key])}")
 
 
 @app.command()
@@ -364,6 +525,16 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
+def _one_of(value: str | None, option: str, choices: tuple[str, ...]) -> None:
+    if value is not None and value not in choices:
+        raise InputError(f"{option} {value} is not known: choose one of {', '.join(choices)}.")
+
+
+def _named_files(paths: list[str]) -> list[dict[str, str]]:
+    """Horizons or faults that are called as their files are."""
+    return [{"name": usable_name(Path(path).stem), "path": path} for path in paths]
+
+
 def _lists(texts: list[str], option: str) -> dict[str, tuple[str, ...]]:
     """``NAME=VALUE`` options by name; a name may be given several times."""
     found: dict[str, tuple[str, ...]] = {}
@@ -387,9 +558,12 @@ def _labels(labels: list[str], classes: list[str]) -> dict[str, Any]:
     }
 
 
-def _main_shape(entry: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _print_entry(entry: Entry) -> None:
     main = entry.variables[entry.main_variable]
-    return main.dims, main.shape
+    sizes = ", ".join(f"{dim} {size}" for dim, size in zip(main.dims, main.shape, strict=True))
+    print(f"{entry.name}: {entry.kind} ({sizes}) in {entry.url}")
+    for warning in entry.warnings:
+        print(f"warning: {warning}")
 
 
 if __name__ == "__main__":

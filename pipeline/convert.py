@@ -1,11 +1,9 @@
 """SEG-Y to a prepared dataset: design, template, write, publish; from where it stopped, if it did."""
 
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from distributed import Client
 from distributed.comm.core import CommClosedError
 
@@ -16,12 +14,13 @@ from pipeline.plan.costs import Reads, choose_reads, medium_of, predicted_patter
 from pipeline.plan.design import StoreDesign, VolumeDesign, check_samples, design_store, does_not_fit
 from pipeline.plan.splits import split_boxes
 from pipeline.recipe import ConvertRecipe
+from pipeline.shard_run import RunConduct, ShardRun
 from pipeline.shards.repeated import keep_repeated, keep_tails
 from pipeline.shards.reuse import Predecessor, changed_source, is_alike, predecessor
 from pipeline.shards.trace_heaps import TraceHeaps, make_heaps
-from pipeline.shards.write import ShardJob, ShardReport, write_shard
+from pipeline.shards.write import ShardJob, write_shard
 from pipeline.storage.objects import absolute, flush_folder, object_names, remove_folder
-from pipeline.store.ledger import Ledger, Shard
+from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import write_manifest
 from pipeline.store.publish import make_entry
 from pipeline.store.stored_plan import StoredPlan, begun_otherwise, differences, planned_sources, read_plan, write_plan
@@ -33,32 +32,24 @@ from pipeline.survey.order import Indexed
 from pipeline.survey.placement import compare_coverage, write_trace_numbers
 from pipeline.survey.read_pattern import ReadPattern
 from pipeline.survey.scan import scan
-from pipeline.telemetry import Telemetry
 from pipeline.work.cluster import thread_count, worker_memory
-from pipeline.work.engine import Outcome, run_windowed
 from pipeline.work.failure import GO_ON, SCHEDULER_LOST
-from pipeline.work.progress import CONSOLE, progress_bar
+from pipeline.work.progress import CONSOLE
 from pipeline.work.worker_check import check_workers
 
 
 @dataclass(frozen=True)
-class Conduct:
+class Conduct(RunConduct):
     """How a conversion goes about it, none of which changes what comes out.
 
     Attributes:
         header_scan: Whether a sparse sample of headers may stand for all until their samples are read.
         index: Folder where trace indices are kept for other calls; None keeps them until the dataset is published.
-        retry_failed: Whether shards in quarantine are tried again.
-        allowed_failures: How many shards may go into quarantine before the run stops.
-        telemetry: Adds up where the time goes.
         extends: A published dataset whose shards are taken over where they hold the same traces.
     """
 
     header_scan: HeaderScan = "sample"
     index: str | None = None
-    retry_failed: bool = False
-    allowed_failures: int = 10
-    telemetry: Telemetry = field(default_factory=Telemetry)
     extends: Entry | None = None
 
 
@@ -321,7 +312,6 @@ class _Conversion:
         Returns:
             A trace that lies elsewhere than the design says, in a sentence; None if all is written.
         """
-        done, waiting = self._progress(plan)
         heaps = {name: self._heaps(name, plan) for name, reads in plan.reads.items() if reads.is_sorted}
         job = ShardJob(
             url=self.url,
@@ -334,24 +324,29 @@ class _Conversion:
             is_second_design=plan.is_second_design,
         )
         make_folder(job.unfinished)
-        nbytes = sum(survey.traces_nbytes for survey in self.surveys.values())
-        shard_count = plan.design.chunks.shard_count
-        if done:
-            CONSOLE.print(f"going on: {done} of {shard_count} shards are there", highlight=False)
-        with progress_bar(f"convert {self.recipe.name}", total_nbytes=nbytes, total_items=shard_count) as advance:
-            advance(nbytes * done // shard_count, items=done)
-            for outcome in run_windowed(self.client, write_shard, waiting, shared=job):
-                self.lease.check()
-                report = self._taken_down(outcome)
-                if report is not None and report.disagreement is not None:
-                    return report.disagreement
-                advance(nbytes // shard_count)
-        if failures := list(self.ledger.failures()):
-            raise WorkError(
-                f"{len(failures)} of {shard_count} shards could not be written and are in quarantine, the first "
-                f"because {failures[0].message}. `python -m pipeline status {self.recipe.name}` lists them; "
-                "the same command with --retry-failed tries them again."
-            )
+        run = ShardRun(
+            self.url,
+            verb="convert",
+            name=self.recipe.name,
+            client=self.client,
+            lease=self.lease,
+            conduct=self.conduct,
+        )
+        reports = run.reports(
+            write_shard,
+            job,
+            plan.design.chunks,
+            nbytes=sum(survey.traces_nbytes for survey in self.surveys.values()),
+            # After another design each shard's task sees for itself whether it still holds.
+            may_trust_ledger=not plan.is_second_design,
+        )
+        with closing(reports):
+            for report in reports:
+                if report.disagreement is not None:
+                    return str(report.disagreement)
+                self.taken_over += report.was_taken_over
+                if not report.was_complete:
+                    self.conduct.telemetry.add(report.record)
         return None
 
     def _predecessor(self, design: StoreDesign) -> Predecessor | None:
@@ -378,42 +373,16 @@ class _Conversion:
             client=self.client,
         )
 
-    def _taken_down(self, outcome: Outcome[Shard]) -> ShardReport | None:
-        if outcome.failure is not None:
-            self.ledger.give_up(outcome.item, outcome.failure)
-            failed = sum(1 for _ in self.ledger.failures())
-            if failed > self.conduct.allowed_failures:
-                raise WorkError(
-                    f"{failed} shards could not be written, more than --allowed-failures "
-                    f"{self.conduct.allowed_failures}, the last one because {outcome.failure.message}. What is done is "
-                    "kept: the same command with --retry-failed goes on."
-                )
-            return None
-        report: ShardReport = outcome.result()
-        self.taken_over += report.was_taken_over
-        if report.record is not None and not report.was_complete:
-            self.conduct.telemetry.add(report.record)
-        return report
-
-    def _progress(self, plan: StoredPlan) -> tuple[int, Iterator[Shard]]:
-        """How many shards are complete, and which are to be written now."""
-        chunks = plan.design.chunks
-        settled = np.zeros(chunks.shard_grid, np.bool_)
-        if not plan.is_second_design:  # after another design each shard's task sees for itself whether it still holds
-            for shard in self.ledger.completed():
-                settled[shard] = True
-        done = int(settled.sum())
-        for failure in list(self.ledger.failures()):
-            if self.conduct.retry_failed:
-                self.ledger.try_again(failure.shard)
-            else:
-                settled[failure.shard] = True
-        return done, (shard for shard in chunks.shards() if not settled[shard])
-
     def _finish(self, plan: StoredPlan) -> Entry:
         without_cell = keep_repeated(self.url, plan.design, self.surveys, client=self.client)
         keep_tails(self.url, plan.design, self.surveys)
-        gathered = write_manifest(self.url, plan.design, client=self.client)
+        gathered = write_manifest(
+            self.url,
+            plan.design.manifest_parts,
+            chunks=plan.design.chunks,
+            task_dims=len(plan.design.axes),
+            client=self.client,
+        )
         self.lease.check()
         remove_partial_files(self.url)
         consolidate_metadata(self.url)

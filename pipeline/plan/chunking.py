@@ -57,6 +57,10 @@ class ChunkPlan:
         """Shards of each variable: tasks of a conversion."""
         return prod(self.shard_grid)
 
+    def shard_of_task(self, task: tuple[int, ...]) -> tuple[int, ...]:
+        """Index of the shard on the trace dimensions that a task writes; further dimensions lie in one shard."""
+        return (*task, *(0,) * (len(self.shape) - 1 - len(task)))
+
     def shards(self) -> Iterator[tuple[int, ...]]:
         """Index of every shard on the trace dimensions, in storage order."""
         return product(*(range(count) for count in self.shard_grid))
@@ -116,6 +120,31 @@ def plan_chunks(
         counts[dim] = _even_part(grid[dim], room)
     shard_shape = tuple(chunk * count for chunk, count in zip(chunk_shape, counts, strict=True))
     return ChunkPlan(shape, chunk_shape, shard_shape)
+
+
+def plan_examples(
+    shape: tuple[int, ...], *, along: int, itemsize: int = SAMPLE_NBYTES, chunk_nbytes: int | None = None
+) -> ChunkPlan:
+    """Chunks of one example or picture, of several where they are small, of parts where they are large.
+
+    What is trained on is cut out of one of them: a chunk over many would be decoded for each again.
+
+    Args:
+        shape: Of the dataset.
+        along: Dimension that examples are counted along.
+        itemsize: Bytes of a sample.
+        chunk_nbytes: About what a chunk should hold; None chooses.
+    """
+    rest = shape[:along] + shape[along + 1 :]
+    example_nbytes = prod(rest) * itemsize
+    most = chunk_nbytes or CHUNK_NBYTES[1]
+    parts = rest if example_nbytes <= most else _near_cube(rest, most // itemsize)
+    count = min(shape[along], max(1, (chunk_nbytes or CHUNK_NBYTES[0]) // example_nbytes))
+    chunk_shape = (*parts[:along], count, *parts[along:])
+    whole = tuple(ceil(size / part) * part for size, part in zip(rest, parts, strict=True))
+    chunks = ceil(shape[along] / count)
+    per_shard = _even_part(chunks, max(1, SHARD_NBYTES[0] * 4 // (prod(whole) * itemsize * count)))
+    return ChunkPlan(shape, chunk_shape, (*whole[:along], count * per_shard, *whole[along:]))
 
 
 def _near_cube(shape: tuple[int, ...], sample_count: int) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from data_catalog import InputError, Kind, layout
 from data_catalog.schema import Model, Name
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.plan.costs import plan_chunks_for
+from pipeline.plan.group import ManifestPart
 from pipeline.recipe import BadTraces, ConvertRecipe, Duplicates, Label
 from pipeline.segy.fields import IBM
 from pipeline.segy.fields import Field as HeaderField
@@ -108,6 +109,13 @@ class StoreDesign(Model):
     def dropped_bits(self) -> int:
         """Significant bits that samples are rounded off by."""
         return 0 if self.significant_bits is None else FLOAT32_BITS - self.significant_bits
+
+    @property
+    def manifest_parts(self) -> tuple[ManifestPart, ...]:
+        """The manifest of each variable."""
+        return tuple(
+            ManifestPart(volume.name, self.dims, self.chunks, self.manifest_arrays(volume)) for volume in self.volumes
+        )
 
     def manifest_arrays(self, volume: VolumeDesign) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Data type of each manifest array of a volume, and its shape beyond the chunk grid."""

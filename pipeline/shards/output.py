@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan.design import StoreDesign
+from pipeline.plan.chunking import ChunkPlan
 from pipeline.shards.reuse import hand_over
-from pipeline.storage.codec import Codec, ShardEncoder, checksum
+from pipeline.storage.codec import Codec, CodecName, ShardEncoder, checksum
 from pipeline.storage.new_objects import NewObject, NewObjects, Part
 from pipeline.storage.objects import remove_object
 from pipeline.store.ledger import STAGES, Arrays, Shard
-from pipeline.store.template import codec_of, object_url
+from pipeline.store.template import object_url
 from pipeline.survey.header_words import HeaderSummary
 
 
@@ -30,14 +30,17 @@ class ShardOutput:
         stored_nbytes: Written so far.
     """
 
-    def __init__(self, objects: NewObjects, url: str, design: StoreDesign, shard: Shard, *, replaces: bool) -> None:
+    def __init__(
+        self, objects: NewObjects, url: str, shard: Shard, *, chunks: ChunkPlan, codec: CodecName, replaces: bool
+    ) -> None:
         """Begins with nothing.
 
         Args:
             objects: What they are made with.
             url: The store.
-            design: What it holds.
-            shard: Index on the trace dimensions.
+            shard: Index on the dimensions of the tasks.
+            chunks: Of the arrays that tasks are made for; others agree along those dimensions.
+            codec: How chunks are compressed.
             replaces: Whether objects of an earlier attempt may have their names.
         """
         self.manifest: Arrays = {}
@@ -47,8 +50,9 @@ class ShardOutput:
         self.seconds = dict.fromkeys(STAGES, 0.0)
         self.stored_nbytes = 0
         self._url = url
-        self._design = design
         self._shard = shard
+        self._chunks = chunks
+        self._codec = codec
         self._replaces = replaces
         self._objects = objects
 
@@ -62,24 +66,25 @@ class ShardOutput:
             self.seconds[stage] += time.perf_counter() - begun
 
     @contextmanager
-    def shard_of(self, path: str) -> Iterator[ShardEncoder]:
-        """This shard of an array that is cut up into inner chunks."""
-        with self._object(path, (*self._shard, 0)) as new:
-            encoder = ShardEncoder(self._design.chunks.chunks_per_shard, lambda part: self._append(new, part))
+    def shard_of(self, path: str, chunks: ChunkPlan | None = None) -> Iterator[ShardEncoder]:
+        """This shard of an array that is cut up into inner chunks, its own or those of the tasks' arrays."""
+        chunks = chunks or self._chunks
+        with self._object(path, (*chunks.shard_of_task(self._shard), 0)) as new:
+            encoder = ShardEncoder(chunks.chunks_per_shard, lambda part: self._append(new, part))
             yield encoder
             encoder.finish()
 
-    def add(self, encoder: ShardEncoder, codec: Codec, index: tuple[int, ...], block: NDArray[Any]) -> int:
+    def add(self, encoder: ShardEncoder, index: tuple[int, ...], block: NDArray[Any]) -> int:
         """Encodes a chunk and writes it; returns its checksum."""
         with self.timed("encode"):
-            content = codec.encode(block)
+            content = Codec(self._codec, block.dtype.itemsize).encode(block)
             found = checksum(content)
         encoder.add(index, content)
         return found
 
     def write_per_trace(self, path: str, values: NDArray[Any], *, fill: float) -> None:
         """Writes what there is one of for each trace: one chunk, padded beyond the array's edge."""
-        shape = (*self._design.chunks.trace_shard_shape, *values.shape[len(self._shard) :])
+        shape = (*self._chunks.trace_shard_shape[: len(self._shard)], *values.shape[len(self._shard) :])
         if any(found > whole for found, whole in zip(values.shape, shape, strict=True)):
             raise RuntimeError(f"{path}: a block of {values.shape} is more than one chunk of {shape}")
         whole = values
@@ -91,7 +96,7 @@ class ShardOutput:
         with self._object(path, (*self._shard, *extra)) as new:
             if not is_fill:
                 with self.timed("encode"):
-                    content = codec_of(self._design, str(values.dtype)).encode(np.ascontiguousarray(whole))
+                    content = Codec(self._codec, values.dtype.itemsize).encode(np.ascontiguousarray(whole))
                 self._append(new, content)
 
     def take_over(self, path: str, source: str, *, extra_dims: int) -> int:

@@ -1,5 +1,7 @@
 """Statistics of inner chunks for the manifest, gathered a piece of a trace at a time: counts, moments, a histogram."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -106,6 +108,21 @@ def manifest_values(counts: NDArray[np.int64], sums: NDArray[np.float64]) -> dic
     floats = (ordered ^ (ordered >> 31 & np.int32(0x7FFFFFFF))).view(np.float32)
     extremes = np.where(is_empty[:, None], np.nan, floats.astype(np.float64))
     return dict(zip(layout.STATISTICS, (count, counts[:, 1], mean, m2, extremes[:, 0], extremes[:, 1]), strict=True))
+
+
+def chunk_statistics(samples: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """What the manifest tells of the samples of one chunk, of any shape; all of them count.
+
+    Args:
+        samples: Of any type of numbers; counted as float32.
+    """
+    counts, sums = np.zeros(4, np.int64), np.zeros(3)
+    bins = np.zeros((BIN_LANES, layout.HISTOGRAM_BIN_COUNT), np.uint32)
+    flat = np.ascontiguousarray(samples, np.float32).reshape(-1)
+    if flat.size:
+        add_samples(flat, counts, sums, bins)
+    values = {name: found[0] for name, found in manifest_values(counts[None], sums[None]).items()}
+    return values | {layout.HISTOGRAM: bins.sum(axis=0, dtype=np.uint32)}
 
 
 def class_counts(labels: NDArray[np.uint8], live: NDArray[np.bool_], width: int) -> NDArray[np.int64]:

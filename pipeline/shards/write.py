@@ -32,7 +32,6 @@ from pipeline.shards.trace_values import on_grid, write_coordinates
 from pipeline.storage.codec import ShardEncoder
 from pipeline.storage.new_objects import NewObjects
 from pipeline.store.ledger import Arrays, Ledger, Shard, ShardRecord
-from pipeline.store.template import CLASS, codec_of
 from pipeline.survey.files import Survey
 from pipeline.survey.header_words import HeaderWords, summarise
 from pipeline.survey.order import NO_TRACE, Indexed
@@ -114,7 +113,9 @@ def write_shard(job: ShardJob, shard: Shard) -> ShardReport:
         return ShardReport(earlier, was_complete=True)
     with NewObjects(unfinished=job.unfinished) as objects:
         replaces = earlier is not None or job.is_second_design
-        output = ShardOutput(objects, job.url, job.design, shard, replaces=replaces)
+        output = ShardOutput(
+            objects, job.url, shard, chunks=job.design.chunks, codec=job.design.codec, replaces=replaces
+        )
         try:
             was_taken_over = job.predecessor is not None and take_over(
                 job.predecessor, shard, numbers, job.design, job.surveys, output
@@ -291,7 +292,6 @@ class _ShardWriter:
         Returns:
             bool, like ``rows``: where there is a trace that is other than zero.
         """
-        codec = codec_of(self.design, volume.dtype)
         manifest = self._new_manifest(volume)
         live = np.zeros(rows.shape, np.bool_)
         with (
@@ -312,9 +312,7 @@ class _ShardWriter:
                     if not has_bits:
                         manifest[layout.IS_FILL][*index, chunk] = True
                     else:
-                        manifest[layout.CHECKSUM][*index, chunk] = self.output.add(
-                            samples, codec, (*index, chunk), block
-                        )
+                        manifest[layout.CHECKSUM][*index, chunk] = self.output.add(samples, (*index, chunk), block)
                     if not (is_exact and is_own) and not self.design.dropped_bits:
                         self._add_residue(residue, traces, of_column, (*index, chunk), block)
         return live
@@ -370,7 +368,6 @@ class _ShardWriter:
     ) -> None:
         chunks = self.design.chunks
         width = chunks.chunk_shape[-1]
-        codec = codec_of(self.design, CLASS)
         manifest = self._new_manifest(volume)
         with self.output.shard_of(volume.name) as encoder:
             for index, where, of_column in self._columns(rows):
@@ -387,9 +384,7 @@ class _ShardWriter:
                     if (classes == label.ignore_value).all():
                         manifest[layout.IS_FILL][*index, chunk] = True
                     else:
-                        manifest[layout.CHECKSUM][*index, chunk] = self.output.add(
-                            encoder, codec, (*index, chunk), classes
-                        )
+                        manifest[layout.CHECKSUM][*index, chunk] = self.output.add(encoder, (*index, chunk), classes)
 
     def _columns(
         self, rows: NDArray[np.int64]
@@ -445,7 +440,7 @@ class _ShardWriter:
                 lost[is_there, : stop - start] = traces.words(rows[is_there], start, stop)
                 lost[is_there] ^= words_of_native(block[is_there], traces.code)
         if lost.any():
-            self.output.add(encoder, codec_of(self.design, str(lost.dtype)), index, lost)
+            self.output.add(encoder, index, lost)
 
     def _new_manifest(self, volume: VolumeDesign) -> Arrays:
         """This shard's part of a variable's manifest, still empty; gathered under the variable's name."""

@@ -12,7 +12,8 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from data_catalog import WorkError, layout
-from pipeline.plan.design import StoreDesign
+from pipeline.plan.chunking import ChunkPlan
+from pipeline.plan.group import ManifestPart
 from pipeline.store.ledger import Ledger, Shard
 from pipeline.store.template import create_manifest
 from pipeline.survey.header_words import HeaderSummary
@@ -25,14 +26,15 @@ CHUNKS_PER_PIECE = 2048
 @dataclass(frozen=True)
 class _ManifestJob:
     url: str
-    design: StoreDesign
+    chunks: ChunkPlan
+    grid: Shard
+    parts: tuple[ManifestPart, ...]
     piece: Shard
 
-    def shards(self, index: Shard) -> Iterator[Shard]:
-        """The shards whose records make one piece."""
-        grid = self.design.chunks.shard_grid
+    def tasks(self, index: Shard) -> Iterator[Shard]:
+        """The tasks whose records make one piece."""
         yield from product(
-            *(range(i * n, min((i + 1) * n, size)) for i, n, size in zip(index, self.piece, grid, strict=True))
+            *(range(i * n, min((i + 1) * n, size)) for i, n, size in zip(index, self.piece, self.grid, strict=True))
         )
 
 
@@ -54,12 +56,16 @@ class Gathered:
         return Gathered(_merged(self.headers, other.headers), fates)
 
 
-def write_manifest(url: str, design: StoreDesign, *, client: Client) -> Gathered:
+def write_manifest(
+    url: str, parts: tuple[ManifestPart, ...], *, chunks: ChunkPlan, task_dims: int, client: Client
+) -> Gathered:
     """Writes the manifest of all variables from a complete ledger.
 
     Args:
-        url: The store.
-        design: What it holds.
+        url: The group that holds them.
+        parts: What is told of each variable.
+        chunks: Whose shards are the tasks.
+        task_dims: How many dimensions tasks are cut along.
         client: Where the work is done.
 
     Returns:
@@ -68,12 +74,13 @@ def write_manifest(url: str, design: StoreDesign, *, client: Client) -> Gathered
     Raises:
         WorkError: If a shard has no record.
     """
-    chunks = design.chunks
-    piece = _piece(chunks.shard_grid, prod(chunks.chunks_per_shard))
-    per_dimension = zip(piece, chunks.chunks_per_shard, strict=False)
-    create_manifest(url, design, (*(n * count for n, count in per_dimension), chunks.chunk_grid[-1]))
-    pieces = product(*(range(ceil(size / n)) for size, n in zip(chunks.shard_grid, piece, strict=True)))
-    job = _ManifestJob(url, design, piece)
+    grid = chunks.shard_grid[:task_dims]
+    piece = _piece(grid, max((prod(part.chunks.chunks_per_shard) for part in parts), default=1))
+    for part in parts:
+        along_tasks = (n * count for n, count in zip(piece, part.chunks.chunks_per_shard, strict=False))
+        create_manifest(url, part, (*along_tasks, *part.chunks.chunk_grid[task_dims:]))
+    pieces = product(*(range(ceil(size / n)) for size, n in zip(grid, piece, strict=True)))
+    job = _ManifestJob(url, chunks, grid, parts, piece)
     gathered = Gathered({}, {})
     for outcome in run_windowed(client, _write_piece, pieces, shared=job):
         gathered = gathered.plus(outcome.result())
@@ -81,31 +88,38 @@ def write_manifest(url: str, design: StoreDesign, *, client: Client) -> Gathered
 
 
 def _write_piece(job: _ManifestJob, index: Shard) -> Gathered:
-    chunks, ledger = job.design.chunks, Ledger(job.url)
-    shards = list(job.shards(index))
-    first, last = chunks.manifest_slices(shards[0]), chunks.manifest_slices(shards[-1])
-    where = tuple(slice(low.start, high.stop) for low, high in zip(first, last, strict=True))
+    ledger, tasks = Ledger(job.url), list(job.tasks(index))
+    where = {part.name: _between(part, tasks[0], tasks[-1]) for part in job.parts}
     pieces = {
-        f"{volume.name}/{name}": np.zeros((*(part.stop - part.start for part in where), *extra), dtype)
-        for volume in job.design.volumes
-        for name, (dtype, extra) in job.design.manifest_arrays(volume).items()
+        f"{part.name}/{name}": np.zeros((*(each.stop - each.start for each in where[part.name]), *extra), dtype)
+        for part in job.parts
+        for name, (dtype, extra) in part.arrays.items()
     }
     gathered = Gathered({}, {})
-    for shard in shards:
-        found = ledger.read(shard)
+    for task in tasks:
+        found = ledger.read(job.chunks.shard_of_task(task))
         if found is None:
-            raise WorkError(f"the ledger of {job.url} has no record of shard {shard}: give the same command again.")
+            raise WorkError(f"the ledger of {job.url} has no record of shard {task}: give the same command again.")
         record, arrays = found
-        target = tuple(
-            slice(part.start - origin.start, part.stop - origin.start)
-            for part, origin in zip(chunks.manifest_slices(shard), where, strict=True)
-        )
-        for name, values in arrays.items():
-            pieces[name][target] = values
+        for part in job.parts:
+            target = tuple(
+                slice(each.start - origin.start, each.stop - origin.start)
+                for each, origin in zip(_between(part, task, task), where[part.name], strict=True)
+            )
+            for name in part.arrays:
+                pieces[f"{part.name}/{name}"][target] = arrays[f"{part.name}/{name}"]
         gathered = gathered.plus(Gathered(record.headers, record.fates))
-    for name, values in pieces.items():
-        _write_whole_chunk(zarr.open_array(f"{job.url}/{layout.MANIFEST_GROUP}/{name}", mode="r+"), where, values)
+    for part in job.parts:
+        for name in part.arrays:
+            array = zarr.open_array(f"{job.url}/{layout.manifest_path(part.name, name)}", mode="r+")
+            _write_whole_chunk(array, where[part.name], pieces[f"{part.name}/{name}"])
     return gathered
+
+
+def _between(part: ManifestPart, first: Shard, last: Shard) -> tuple[slice, ...]:
+    """Where the inner chunks of the shards from one task's to another's lie on the chunk grid."""
+    low, high = (part.chunks.manifest_slices(part.chunks.shard_of_task(task)) for task in (first, last))
+    return tuple(slice(one.start, other.stop) for one, other in zip(low, high, strict=True))
 
 
 def _piece(shard_grid: tuple[int, ...], chunks_per_shard: int) -> Shard:

@@ -44,7 +44,7 @@ def make_entry(
         main_variable=recipe.variable,
         sizes={axis.name: axis.size for axis in design.all_axes}
         | {layout.TRACE_HEADER_BYTE: design.trace_header_nbytes},
-        variables=_describe(recipe.out),
+        variables=describe_variables(recipe.out),
         splits=splits,
         sources=tuple(source for name, survey in surveys.items() for source in _sources(name, survey)),
         recipe=recipe.model_dump(mode="json"),
@@ -100,8 +100,8 @@ def _rows(group: zarr.Group, *names: str) -> Iterator[tuple[NDArray[Any], ...]]:
         yield tuple(np.asarray(array[start : start + step]) for array in arrays)
 
 
-def _describe(url: str) -> dict[str, Variable]:
-    """Variables of the root group: samples before coordinates."""
+def describe_variables(url: str) -> dict[str, Variable]:
+    """Variables of a group: samples before coordinates."""
     found = {name: describe_variable(array) for name, array in zarr.open_group(url, mode="r").arrays()}
     return dict(sorted(found.items(), key=lambda item: (item[1].role is Role.COORDINATE, item[0])))
 

@@ -9,6 +9,7 @@ import zarr
 from data_catalog import Role, layout
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.plan.design import StoreDesign, VolumeDesign
+from pipeline.plan.group import GroupDesign, ManifestPart
 from pipeline.segy.read import read_bytes
 from pipeline.segy.samples import word_dtype
 from pipeline.storage.codec import Codec
@@ -47,26 +48,61 @@ def create_template(url: str, design: StoreDesign, surveys: dict[str, Survey]) -
             template.add_file_headers(volume, surveys[volume.name])
 
 
-def create_manifest(url: str, design: StoreDesign, chunks: tuple[int, ...]) -> None:
-    """Creates the manifest's arrays.
+def create_manifest(url: str, part: ManifestPart, chunks: tuple[int, ...]) -> None:
+    """Creates the arrays of one variable's manifest.
 
     Args:
-        url: The store.
-        design: What it holds.
+        url: The group that holds the variable.
+        part: What is told of it.
         chunks: Chunk shape of the manifest's arrays on the grid of inner chunks.
     """
     root = zarr.open_group(url, mode="a")
-    dims = tuple(f"{dim}_chunk" for dim in design.dims)
-    for volume in design.volumes:
-        for name, (dtype, extra) in design.manifest_arrays(volume).items():
-            create_array(
-                root,
-                layout.manifest_path(volume.name, name),
-                shape=(*design.chunks.chunk_grid, *extra),
-                dtype=dtype,
-                chunks=(*chunks, *(min(size, BINS_PER_CHUNK) for size in extra)),
-                dimension_names=(*dims, f"{name}_bin")[: len(dims) + len(extra)],
-            )
+    dims = tuple(f"{dim}_chunk" for dim in part.dims)
+    for name, (dtype, extra) in part.arrays.items():
+        create_array(
+            root,
+            layout.manifest_path(part.name, name),
+            shape=(*part.chunks.chunk_grid, *extra),
+            dtype=dtype,
+            chunks=(*chunks, *(min(size, BINS_PER_CHUNK) for size in extra)),
+            dimension_names=(*dims, f"{name}_bin")[: len(dims) + len(extra)],
+        )
+
+
+def create_group(url: str, design: GroupDesign) -> None:
+    """Creates a group of computed arrays; what is there and fits is kept.
+
+    Args:
+        url: Path or fsspec URL of the group.
+        design: What it should hold.
+    """
+    root = zarr.open_group(url, mode="a")
+    for array in design.arrays:
+        create_array(
+            root,
+            array.name,
+            shape=array.chunks.shape,
+            dtype=array.dtype,
+            chunks=array.chunks.chunk_shape,
+            shards=array.chunks.shard_shape,
+            compressors=Codec(design.codec, np.dtype(array.dtype).itemsize).compressors(),
+            fill_value=array.fill,
+            dimension_names=array.dims,
+            attributes=array.attributes,
+        )
+    along_tasks = design.chunks.trace_shard_shape[: design.task_dims]
+    for field in design.fields:
+        create_array(
+            root,
+            field.name,
+            shape=field.shape,
+            dtype=field.dtype,
+            chunks=(*along_tasks, *field.shape[design.task_dims :]),
+            compressors=Codec(design.codec, np.dtype(field.dtype).itemsize).compressors(),
+            fill_value=field.fill,
+            dimension_names=field.dims,
+            attributes=field.attributes,
+        )
 
 
 def consolidate_metadata(url: str) -> None:

@@ -1,6 +1,5 @@
 """A derived group: made empty, filled by all ranks, then published with the entry's next revision."""
 
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,15 +9,11 @@ from typing import Literal
 import zarr
 from pydantic import JsonValue
 
-from data_catalog import Box, Derived, Entry, InputError, Variable, hold_lease, layout
-from data_catalog.schema import NAME_PATTERN
+from data_catalog import Box, Derived, InputError, Variable, hold_lease, layout
 from trainer.data.store import Dataset
 from trainer.prediction.ledger import Ledger, Plan
 from trainer.reads.zarr_array import ZarrArray
 from trainer.tasks.task import OutputVariable
-
-MOST_TRIES = 5
-"""Of publishing, where predictions of a dataset end together."""
 
 
 def check_may_begin(dataset: Dataset, derived_id: str, *, plan: Plan) -> None:
@@ -32,12 +27,7 @@ def check_may_begin(dataset: Dataset, derived_id: str, *, plan: Plan) -> None:
     Raises:
         InputError: If the id is no name, the dataset has a group of that id, or half of another one lies there.
     """
-    if not re.fullmatch(NAME_PATTERN, derived_id):
-        raise InputError(
-            f"{derived_id!r} is no name for a derived group: letters, digits, '.', '_' and '-', at most 100, beginning "
-            "with a letter or digit; choose one with --id."
-        )
-    _check_is_free(dataset.entry, derived_id)
+    dataset.catalog.check_derived_id(dataset.entry.name, derived_id)
     url, name = url_of(dataset, derived_id), dataset.entry.name
     begun = Ledger(url).plan()
     removal = f"`python -m data_catalog remove {name} --derived {derived_id}`"
@@ -126,11 +116,7 @@ def publish(
         boxes=boxes,
         provenance=provenance,
     )
-    if not any(_published(dataset, derived_id=derived_id, group=group) for _ in range(MOST_TRIES)):
-        raise InputError(
-            f"dataset {dataset.entry.name!r} was replaced by others {MOST_TRIES} times while {derived_id!r} was to be "
-            "published: predict again when they are done."
-        )
+    dataset.catalog.publish_derived(dataset.entry.name, derived_id, group)
     Ledger(url_of(dataset, derived_id)).end()
 
 
@@ -155,25 +141,6 @@ def describe(output: OutputVariable, *, like: Variable) -> Variable:
 
 def _root(dataset: Dataset, *, mode: Literal["r", "r+"]) -> zarr.Group:
     return zarr.open_group(dataset.entry.url, mode=mode, use_consolidated=False)
-
-
-def _check_is_free(entry: Entry, derived_id: str) -> None:
-    if derived_id in entry.derived:
-        raise InputError(f"dataset {entry.name!r} has a derived group {derived_id!r} already; choose another --id.")
-
-
-def _published(dataset: Dataset, *, derived_id: str, group: Derived) -> bool:
-    """Whether the next revision was ours; False where another came between reading and publishing."""
-    entry = dataset.catalog.read(dataset.entry.name)
-    _check_is_free(entry, derived_id)
-    update = {"revision": entry.revision + 1, "derived": {**entry.derived, derived_id: group}}
-    try:
-        dataset.catalog.publish(entry.model_copy(update=update))
-    except InputError:
-        if dataset.catalog.read(dataset.entry.name).revision == entry.revision:
-            raise
-        return False
-    return True
 
 
 @contextmanager

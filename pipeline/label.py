@@ -1,0 +1,105 @@
+"""Labels for a published dataset: read, put onto its grid, written as a derived group."""
+
+from typing import Any
+
+from distributed import Client
+from pydantic import JsonValue
+
+from data_catalog import Catalog, Entry
+from data_catalog.model_file import read_mapping, validated
+from pipeline.derive import Derivation, derive
+from pipeline.group_run import Made
+from pipeline.labels.arrivals import prepare_arrivals
+from pipeline.labels.faults import prepare_faults
+from pipeline.labels.grid import DatasetGrid
+from pipeline.labels.horizons import prepare_horizons
+from pipeline.labels.pictures import prepare_pictures
+from pipeline.labels.recipe import (
+    ArrivalLabels,
+    FaultLabels,
+    HorizonLabels,
+    LabelRecipe,
+    PictureLabels,
+    VolumeLabels,
+)
+from pipeline.labels.volume import prepare_volume
+from pipeline.pictures.read import SUFFIXES
+from pipeline.segy.read import file_state
+from pipeline.shard_run import RunConduct
+from pipeline.storage.many_files import matching_files
+from pipeline.survey.files import open_survey
+
+
+def label(recipe: LabelRecipe, *, client: Client, catalog: Catalog, conduct: RunConduct | None = None) -> Entry:
+    """Labels a dataset and publishes the group; goes on with what an earlier call left unfinished.
+
+    Args:
+        recipe: Which labels.
+        client: Where the work is done.
+        catalog: Where the dataset is.
+        conduct: How to go about it.
+
+    Returns:
+        The dataset's entry with the group in it.
+
+    Raises:
+        InputError: If the dataset, the id or the labels cannot be used, or they do not fit each other.
+        WorkError: If some shards could not be written, or what runs the work failed. The same call goes on.
+    """
+    grid = DatasetGrid(catalog.open(recipe.name))
+
+    def prepare(url: str) -> Made:
+        match recipe.labels:
+            case VolumeLabels():
+                return prepare_volume(recipe.labels, recipe, grid, url, client=client)
+            case HorizonLabels():
+                return prepare_horizons(recipe.labels, recipe, grid, url)
+            case FaultLabels():
+                return prepare_faults(recipe.labels, recipe, grid)
+            case PictureLabels():
+                return prepare_pictures(recipe.labels, recipe, grid)
+            case ArrivalLabels():
+                return prepare_arrivals(recipe.labels, recipe, grid, url)
+
+    derivation = Derivation(
+        name=recipe.name,
+        derived_id=recipe.id,
+        verb="label",
+        plan={"recipe": recipe.model_dump(mode="json"), "sources": _sources(recipe)},
+        prepare=prepare,
+    )
+    return derive(derivation, client=client, catalog=catalog, conduct=conduct or RunConduct())
+
+
+def load_label_recipe(path: str | None = None, **overrides: Any) -> LabelRecipe:
+    """A checked recipe from a YAML file, with values that win over the file's.
+
+    Args:
+        path: The file; None where the overrides say everything.
+        overrides: Fields of ``LabelRecipe``; None leaves the file's value, a mapping wins key by key.
+
+    Raises:
+        InputError: If the file cannot be read, or the values make no recipe.
+    """
+    values: dict[str, Any] = {} if path is None else read_mapping(path)
+    for field, value in overrides.items():
+        if isinstance(value, dict) and isinstance(values.get(field), dict):
+            values[field] = values[field] | value
+        elif value is not None:
+            values[field] = value
+    return validated(LabelRecipe, values, subject=path or "the command line", root="labels")
+
+
+def _sources(recipe: LabelRecipe) -> list[JsonValue]:
+    """The files that labels are made from, as they are now."""
+    match recipe.labels:
+        case VolumeLabels(paths=paths, header_bytes=header_bytes, reading=reading):
+            survey = open_survey(paths, header_bytes, reading)
+            states = list(zip((file.url for file in survey.files), survey.states, strict=True))
+        case HorizonLabels(horizons=files) | FaultLabels(faults=files):
+            states = [(file.path, file_state(file.path)) for file in files]
+        case ArrivalLabels(paths=paths):
+            states = [(path, file_state(path)) for path in paths]
+        case PictureLabels(paths=paths):
+            states = [(url, file_state(url)) for url in matching_files(paths, suffixes=SUFFIXES)]
+    return [{"url": url, "nbytes": state.nbytes, "version": state.version} for url, state in states]

@@ -1,0 +1,1 @@
+"""PNG, TIFF and the like: read with Pillow, and numbered by their names."""

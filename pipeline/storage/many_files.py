@@ -1,0 +1,50 @@
+"""Several files by their paths, by folders or by patterns, in the order that people count in."""
+
+import glob
+import re
+
+import fsspec
+
+from data_catalog import InputError
+from data_catalog.storage import open_storage, reached
+from pipeline.storage.objects import absolute
+
+
+def matching_files(paths: tuple[str, ...], *, suffixes: tuple[str, ...]) -> tuple[str, ...]:
+    """Absolute URLs of files: as named, all that match a pattern, or all of a folder that end so.
+
+    Args:
+        paths: Files, folders and patterns.
+        suffixes: Lower-case ends of names that count in a folder.
+
+    Raises:
+        InputError: If a path matches nothing, or a file is named twice.
+    """
+    found: list[str] = []
+    for path in paths:
+        with reached(path):
+            filesystem, place = open_storage(path)
+            if filesystem.isdir(place):
+                names = [name for name in filesystem.ls(place, detail=False) if name.lower().endswith(suffixes)]
+                matches = [_url(filesystem, name, path) for name in names]
+            elif glob.has_magic(path) and not filesystem.exists(place):
+                matches = [_url(filesystem, name, path) for name in filesystem.glob(place)]
+            else:
+                matches = [absolute(path)]
+                if not filesystem.exists(place):
+                    raise InputError(f"no such file: {path}.")
+        if not matches:
+            raise InputError(f"nothing matches {path}: files that end in {', '.join(suffixes)} are looked for.")
+        found += sorted(matches, key=_as_counted)
+    if len(set(found)) != len(found):
+        raise InputError("some files are named twice: name each once.")
+    return tuple(found)
+
+
+def _url(filesystem: fsspec.AbstractFileSystem, name: str, path: str) -> str:
+    return str(filesystem.unstrip_protocol(name)) if "://" in path else absolute(name)
+
+
+def _as_counted(url: str) -> list[tuple[int, str]]:
+    """``line9`` before ``line10``."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", url)]
