@@ -3,7 +3,7 @@
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,7 +13,7 @@ from data_catalog.conformance import check_entry, check_store, parse_entry
 from data_catalog.errors import ConformanceError, InputError
 from data_catalog.lease import hold_lease
 from data_catalog.removal import empty_store, remove_empty_folder, store_exists
-from data_catalog.schema import NAME_PATTERN, Derived, Entry
+from data_catalog.schema import NAME_PATTERN, SPEC_VERSION, Derived, Entry
 from data_catalog.storage import overlap, remove_leftovers, same_place, write_atomically
 from data_catalog.unfinished import Unfinished, begin_unfinished, read_unfinished, write_unfinished
 
@@ -22,7 +22,7 @@ DEFAULT_FOLDER = Path(__file__).parent / "entries"
 UNFINISHED_FOLDER = "unfinished"
 
 MOST_TRIES = 5
-"""Of publishing a derived group, where several of one dataset end together."""
+"""Of publishing a revision, where several of one dataset end together."""
 
 
 class Catalog:
@@ -218,20 +218,42 @@ class Catalog:
             ConformanceError: If the group breaks the contract.
             InputError: If the entry has such a group by now, or the folder cannot be written.
         """
+
+        def with_group(entry: Entry) -> Entry:
+            self.check_derived_id(name, derived_id)
+            return entry.model_copy(update={"derived": {**entry.derived, derived_id: group}})
+
+        return self.revise(name, with_group, what=repr(derived_id))
+
+    def revise(self, name: str, change: Callable[[Entry], Entry], *, what: str) -> Entry:
+        """Publishes the next revision of an entry, after those that others publish meanwhile.
+
+        Args:
+            name: Of the dataset.
+            change: Makes the new entry of the present one; its revision is added.
+            what: What is to be published, for a message.
+
+        Returns:
+            The new revision.
+
+        Raises:
+            ConformanceError: If the new entry breaks the contract.
+            InputError: If there is no such dataset, or the folder cannot be written.
+        """
         for _ in range(MOST_TRIES):
-            entry = self.check_derived_id(name, derived_id)
-            update = {"revision": entry.revision + 1, "derived": {**entry.derived, derived_id: group}}
-            published = entry.model_copy(update=update)
+            entry = self.read(name)
+            update = {"revision": entry.revision + 1, "spec_version": SPEC_VERSION}
+            revised = change(entry).model_copy(update=update)
             try:
-                self.publish(published)
+                self.publish(revised)
             except InputError:
                 if self.read(name).revision == entry.revision:
                     raise
             else:
-                return published
+                return revised
         raise InputError(
-            f"dataset {name!r} was replaced by others {MOST_TRIES} times while {derived_id!r} was to be published: "
-            "repeat the command when they are done."
+            f"dataset {name!r} was replaced by others {MOST_TRIES} times while {what} was to be published: repeat the "
+            "command when they are done."
         )
 
     def remove_derived(self, name: str, derived_id: str) -> bool:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from data_catalog import layout
 
-SPEC_VERSION: Literal["1.3"] = "1.3"
+SPEC_VERSION: Literal["1.4"] = "1.4"
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """Names are file names too: no separators, no leading dot, nothing that a path could abuse."""
@@ -147,6 +147,7 @@ class Entry(Model):
         sizes: Size of each dimension.
         variables: Variables of the root group.
         splits: Index boxes by split name, ``train`` and so on.
+        split_by: How they were made, where it was later than the dataset: dimension, shares, guard band, seed.
         sources: Files it was made from.
         recipe: Settings it was made with, enough to make it again.
         warnings: What was odd and how it was handled.
@@ -154,7 +155,7 @@ class Entry(Model):
         derived: Groups made from it later, by id.
     """
 
-    spec_version: Literal["1.0", "1.1", "1.2", "1.3"] = SPEC_VERSION
+    spec_version: Literal["1.0", "1.1", "1.2", "1.3", "1.4"] = SPEC_VERSION
     name: Name
     revision: Annotated[int, Field(ge=1)] = 1
     kind: Kind
@@ -164,6 +165,7 @@ class Entry(Model):
     sizes: dict[Name, Size]
     variables: dict[Name, Variable]
     splits: dict[Name, tuple[Box, ...]] = {}
+    split_by: dict[str, JsonValue] = {}
     sources: tuple[Source, ...] = ()
     recipe: dict[str, JsonValue] = {}
     warnings: tuple[str, ...] = ()

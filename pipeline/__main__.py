@@ -1,4 +1,4 @@
-"""``python -m pipeline inspect | convert | ingest | label | status | verify | export | synthesize``."""
+"""``python -m pipeline inspect | convert | ingest | label | split | status | verify | export | synthesize``."""
 
 import signal
 
@@ -7,6 +7,7 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,8 @@ from pipeline.label import label as label_dataset
 from pipeline.label import load_label_recipe
 from pipeline.recipe import as_duplicates, as_header_bytes, as_reading, extended_recipe, load_recipe
 from pipeline.shard_run import RunConduct
+from pipeline.split import load_split_recipe
+from pipeline.split import split as split_dataset
 from pipeline.status import how_to_go_on, print_status, read_status
 from pipeline.storage.objects import absolute
 from pipeline.survey.files import open_survey
@@ -410,6 +413,45 @@ def label(  # noqa: PLR0913 (a command's options)
     print(f"{name}: derived/{recipe.id} ({', '.join(group.variables)})")
     for key in sorted(group.provenance.keys() - {"recipe", "sources"}):
         print(f"{key}: {json.dumps(group.provenance[key])}")
+
+
+@app.command()
+def split(  # noqa: PLR0913 (a command's options)
+    name: Annotated[str, typer.Argument(help="The dataset.")],
+    by: Annotated[str, typer.Option(help="The dimension that is cut: inline, record, receiver, example, ...")],
+    shares: Annotated[
+        str, typer.Option(metavar="NAME=SHARE,...", help="Of it, e.g. train=0.6,validation=0.2,test=0.2.")
+    ],
+    guard: Annotated[
+        int, typer.Option(min=0, help="Positions between splits that belong to none: at least a training window.")
+    ] = 0,
+    blocks: Annotated[
+        int | None, typer.Option(min=2, help="Blocks that are dealt at random; else one range for each split.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="COORDINATE", help="Positions with one value stay together, e.g. of an event.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is dealt at random.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    catalog: CatalogOption = None,
+) -> None:
+    """Splits a dataset for training, and says how near and how alike the splits are."""
+    values = {key: found[-1] for key, found in _lists(shares.split(","), "--shares").items()}
+    recipe = load_split_recipe(by=by, shares=values, guard=guard, blocks=blocks, group=group, seed=seed)
+    entry, between = split_dataset(recipe, name=name, catalog=Catalog(catalog))
+    if as_json:
+        told = [asdict(border) for border in between]
+        print(json.dumps({"splits": entry.splits, "split_by": entry.split_by, "borders": told}, indent=2))
+        return
+    for split_name, boxes in entry.splits.items():
+        ranges = ", ".join(f"[{box[by][0]}, {box[by][1]})" for box in boxes[:8]) + (" ..." if len(boxes) > 8 else "")
+        count = sum(box[by][1] - box[by][0] for box in boxes)
+        print(f"{split_name}: {count} of {entry.sizes[by]} along {by}: {ranges}, counted from 0")
+    for border in between:
+        print(
+            f"{' and '.join(border.splits)}: {border.distance} apart along {by}; samples on either side correlate by "
+            f"{border.correlation:.2f}, neighbours by {border.neighbouring:.2f}"
+        )
 
 
 @app.command()
