@@ -11,7 +11,8 @@ from data_catalog.catalog import Catalog
 from data_catalog.command_line import CatalogOption
 from data_catalog.errors import ConformanceError, InputError
 from data_catalog.removal import store_exists
-from data_catalog.schema import Entry
+from data_catalog.schema import Entry, Kind
+from data_catalog.search import Search, parse_nbytes
 
 app = typer.Typer(
     help="Prepared datasets: what exists, and whether it keeps to the contract.",
@@ -21,29 +22,63 @@ app = typer.Typer(
 
 
 @app.command("list")
-def list_entries(catalog: CatalogOption = None) -> None:
-    """Lists all datasets, and those that are not finished."""
+def list_entries(
+    kind: Annotated[Kind | None, typer.Option(help="Only datasets of this kind.")] = None,
+    variable: Annotated[str | None, typer.Option(help="Only with a variable or derived group called like it.")] = None,
+    class_word: Annotated[str | None, typer.Option("--class", help="Only with a label that has this class.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only with this split.")] = None,
+    at_least: Annotated[str | None, typer.Option(metavar="SIZE", help="Of all samples, uncompressed: 1GiB.")] = None,
+    at_most: Annotated[str | None, typer.Option(metavar="SIZE", help="Likewise.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines: the entries themselves.")] = False,
+    catalog: CatalogOption = None,
+) -> None:
+    """Lists all datasets, and those that are not finished; or those that are looked for."""
     opened = Catalog(catalog)
+    search = Search(
+        kind,
+        variable,
+        class_word,
+        split,
+        parse_nbytes(at_least, option="--at-least"),
+        parse_nbytes(at_most, option="--at-most"),
+    )
+    if as_json:
+        found, broken = _read_all(opened, search)
+        print(f"[{', '.join(entry.model_dump_json(exclude_none=True) for entry in found)}]")
+        if broken:
+            raise InputError("\n".join(broken))
+        return
     if not opened.names() and not opened.unfinished_names():
         print(f"no datasets in {opened.folder}; `python -m pipeline convert` makes one.")
         return
-    broken = _list_finished(opened) + _list_unfinished(opened)
+    broken = _list_finished(opened, search)
+    if search == Search():
+        broken += _list_unfinished(opened)
     if broken:
         raise InputError("\n".join(broken))
 
 
-def _list_finished(catalog: Catalog) -> list[str]:
-    """Prints the entries; returns what is wrong with those that cannot be read."""
-    table = Table("name", "kind", "dimensions", "variables", "splits", "derived", box=None, pad_edge=False)
-    broken = []
+def _read_all(catalog: Catalog, search: Search) -> tuple[list[Entry], list[str]]:
+    """The entries that are looked for, and what is wrong with those that cannot be read."""
+    found, broken = [], []
     for name in catalog.names():
         try:
             entry = catalog.read(name)
         except ConformanceError as error:
             broken.append(str(error))
             continue
+        if search.finds(entry):
+            found.append(entry)
+    return found, broken
+
+
+def _list_finished(catalog: Catalog, search: Search) -> list[str]:
+    """Prints the entries that are looked for; returns what is wrong with those that cannot be read."""
+    table = Table("name", "kind", "dimensions", "variables", "splits", "derived", box=None, pad_edge=False)
+    found, broken = _read_all(catalog, search)
+    for entry in found:
         table.add_row(
-            name,
+            entry.name,
             entry.kind,
             _dimensions(entry),
             " ".join(_payload(entry)),
@@ -52,6 +87,8 @@ def _list_finished(catalog: Catalog) -> list[str]:
         )
     if table.row_count:
         command_line.console().print(table)
+    elif search != Search():
+        print("no dataset is like that; `python -m data_catalog list` shows all.")
     return broken
 
 

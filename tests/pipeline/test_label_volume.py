@@ -140,3 +140,16 @@ def test_an_id_that_is_taken_is_refused(dataset: Entry, label_it: Label) -> None
     label_it()
     with pytest.raises(InputError, match="has a derived group 'geology' already"):
         label_it()
+
+
+def test_a_dataset_in_an_object_store(make_segy: Any, client: Client, catalog_folder: Path, bucket_url: str) -> None:
+    made, out = make_segy(), f"{bucket_url}/survey.zarr"
+    recipe = load_recipe(name="survey", paths=(str(made.path),), out=out, chunk_nbytes=1024, shard_nbytes=8192)
+    convert(recipe, client=client, catalog=Catalog())
+    path = make_segy("labels.sgy", volume=CLASSES).path
+    options = {"source": "volume", "paths": [str(path)], "classes": {0: "shale", 1: "sand", 2: "salt"}}
+    entry = label(load_label_recipe(name="survey", id="geology", labels=options), client=client, catalog=Catalog())
+    assert check_store(entry) == []
+    np.testing.assert_array_equal(opened(entry)["label"].values, CLASSES)
+    assert Catalog().remove_derived("survey", "geology")
+    assert check_store(Catalog().read("survey")) == []
