@@ -9,6 +9,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from data_catalog import layout
 from data_catalog.schema import Model
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.store.stored_shard import DamagedObject, StoredShard, fetch_shard, read_values
@@ -38,7 +39,7 @@ class CheckedVariable:
     """What is to be compared of one variable.
 
     Attributes:
-        name: Of the variable.
+        name: Of the variable; of a derived group ``derived/ID/NAME``.
         dims: Its dimensions.
         chunks: Its chunks and shards.
         is_main: Whether ``live`` is made of its traces.
@@ -58,6 +59,12 @@ class CheckedVariable:
     dropped_bits: int
     is_native: bool
     survey: Survey | None
+
+    def manifest_path(self, statistic: str) -> str:
+        """Path of one of its statistics, relative to the store's root; ``name`` is a path too, of derived groups."""
+        group, _, own = self.name.rpartition("/")
+        path = layout.manifest_path(own, statistic)
+        return f"{group}/{path}" if group else path
 
     @property
     def key(self) -> str | None:

@@ -37,8 +37,8 @@ def compare_checksums(checked: CheckedShard, stored: StoredShard) -> ChunkReport
         DamagedObject: If the manifest cannot be decoded.
         OSError: If it cannot be read.
     """
-    expected = checked.read(layout.manifest_path(checked.variable.name, layout.CHECKSUM), checked.grid)
-    is_fill = checked.read(layout.manifest_path(checked.variable.name, layout.IS_FILL), checked.grid)
+    expected = checked.read(checked.variable.manifest_path(layout.CHECKSUM), checked.grid)
+    is_fill = checked.read(checked.variable.manifest_path(layout.IS_FILL), checked.grid)
     is_stored = stored.is_stored[tuple(slice(0, size) for size in is_fill.shape)]
     found = np.zeros_like(expected)
     stored_nbytes = 0

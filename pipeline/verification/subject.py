@@ -1,7 +1,7 @@
 """What a verification looks at: a published dataset, the files that it was made of, and a choice of its shards."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from math import ceil
 
@@ -91,6 +91,11 @@ def open_subject(name: str, *, catalog: Catalog, sample: float | None, with_sour
         for variable_name, variable in entry.variables.items()
         if variable.role in CHECKED_ROLES
     }
+    for path, variable in entry.all_variables().items():
+        if path not in entry.variables and variable.role in CHECKED_ROLES:
+            derived = _checked_variable(entry, path, variable, None)
+            if derived.has_checksums:
+                variables[path] = derived
     if not with_source and not any(variable.has_checksums for variable in variables.values()):
         raise InputError(
             f"{name!r} has no checksums in its manifest, so the store by itself cannot be verified: leave "
@@ -160,18 +165,20 @@ def _checked_variable(entry: Entry, name: str, variable: Variable, survey: Surve
                 f"{entry.url} lacks {', '.join(missing)}, so {name!r} cannot be compared with its source: restore the "
                 f"store from a copy, or convert the source again; {STORE_ALONE}"
             )
-    statistics = [layout.manifest_path(name, statistic) for statistic in (layout.CHECKSUM, layout.IS_FILL)]
-    return CheckedVariable(
+    checked = CheckedVariable(
         name=name,
         dims=variable.dims,
         chunks=ChunkPlan(variable.shape, variable.chunk_shape, variable.shard_shape),
         is_main=key is None,
-        has_checksums=all(_exists(entry.url, path) for path in statistics),
+        has_checksums=False,
         ignore_value=variable.ignore_value if variable.role is Role.CLASS_LABEL else None,
         dropped_bits=dropped_bits,
         is_native=variable.dtype != "float32" and variable.role is not Role.CLASS_LABEL,
         survey=survey,
     )
+    statistics = (layout.CHECKSUM, layout.IS_FILL)
+    has_checksums = all(_exists(entry.url, checked.manifest_path(statistic)) for statistic in statistics)
+    return replace(checked, has_checksums=has_checksums)
 
 
 def _exists(url: str, path: str) -> bool:

@@ -21,6 +21,7 @@ from pipeline.recipe import load_recipe
 from pipeline.shard_run import RunConduct
 from pipeline.shards.fill import Blocks
 from pipeline.store.ledger import Ledger
+from pipeline.verification.verify import verify
 from pipeline.work.cluster import PROCESSES, dask_client
 
 
@@ -174,3 +175,17 @@ def test_two_groups_of_one_dataset(derive_it: Derive) -> None:
 def test_an_id_that_is_no_name_is_refused(derive_it: Derive, derived_id: str) -> None:
     with pytest.raises(InputError, match="is no name for a derived group"):
         derive_it(derived_id)
+
+
+def test_a_group_is_verified_with_its_dataset(derive_it: Derive, dataset: Entry, client: Client) -> None:
+    derive_it()
+    found = verify("survey", catalog=Catalog(), client=client)
+    assert (found.finding_count, found.shard_count) == (0, 12)
+    path = next((Path(dataset.url) / "derived/sums/total/c").rglob("0/0/0"))
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    found = verify("survey", catalog=Catalog(), client=client, with_source=False)
+    assert [(finding.variable, finding.code) for finding in found.findings] == [
+        ("derived/sums/total", "checksum-differs")
+    ]
