@@ -200,7 +200,10 @@ class Catalog:
                 "beginning with a letter or digit; choose one with --id."
             )
         if derived_id in entry.derived:
-            raise InputError(f"dataset {name!r} has a derived group {derived_id!r} already; choose another --id.")
+            raise InputError(
+                f"dataset {name!r} has a derived group {derived_id!r} already; choose another --id, or remove it with "
+                f"`python -m data_catalog remove {name} --derived {derived_id}`."
+            )
         return entry
 
     def publish_derived(self, name: str, derived_id: str, group: Derived) -> Entry:

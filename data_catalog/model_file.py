@@ -1,10 +1,12 @@
 """Pydantic models from YAML files, with every problem of a file in one error."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from data_catalog.conformance import problems_of
 from data_catalog.errors import InputError
@@ -47,3 +49,38 @@ def validated(model: type[AnyModel], values: dict[str, Any], *, subject: str, ro
         problems = problems_of(error, root=root)
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise InputError(f"{subject} does not make a {model.__name__} ({len(problems)} found):\n{listed}") from None
+
+
+def by_options(model: type[AnyModel], values: dict[str, Any], options: Mapping[str, str]) -> AnyModel:
+    """Values of a command's options as a model, whose problems are told by the options' names.
+
+    Args:
+        model: What they should make.
+        values: By the model's fields.
+        options: Options by the fields that they fill, where names differ from ``--field``.
+
+    Raises:
+        InputError: If they break the model: a sentence for each problem.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InputError("\n".join(_by_option(detail, options) for detail in error.errors())) from None
+
+
+def _by_option(detail: ErrorDetails, options: Mapping[str, str]) -> str:
+    names = [str(step) for step in detail["loc"] if isinstance(step, str)]
+    field = names[-1] if names else ""
+    option = options.get(field, f"--{field.replace('_', '-')}")
+    if len(names) > 1 and names[0] in options:  # of a mapping that one option gives
+        option = " ".join([options[names[0]], *names[1:]])
+    message = detail["msg"].removeprefix("Value error, ")
+    match detail["type"]:
+        case "missing":
+            return f"{option} is missing."
+        case "extra_forbidden":
+            return f"{option} is not for {names[-2] if len(names) > 1 else 'this'}."
+        case "value_error":
+            return f"{message}."
+        case _:
+            return f"{option} {detail['input']!s:.80}: {message}."

@@ -7,6 +7,8 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,8 +30,8 @@ from pipeline.inspection.inspect import inspect_survey, moved_words
 from pipeline.inspection.picture import draw
 from pipeline.inspection.printing import print_inspection, usable_name
 from pipeline.inspection.recipe_file import recipe_text, write_recipe
+from pipeline.label import described, load_label_recipe
 from pipeline.label import label as label_dataset
-from pipeline.label import load_label_recipe
 from pipeline.recipe import as_duplicates, as_header_bytes, as_reading, extended_recipe, load_recipe
 from pipeline.shard_run import RunConduct
 from pipeline.split import load_split_recipe
@@ -312,7 +314,9 @@ def ingest(  # noqa: PLR0913 (a command's options)
     conduct = RunConduct(retry_failed=retry_failed, allowed_failures=allowed_failures)
     with dask_client(scheduler=scheduler, cluster=cluster, workers=workers, memory=memory) as client:
         CONSOLE.print(f"dask dashboard: {client.dashboard_link}", soft_wrap=True)
-        _print_entry(ingest_files(recipe, client=client, catalog=Catalog(catalog), conduct=conduct))
+        with _stopped_in_a_sentence():
+            entry = ingest_files(recipe, client=client, catalog=Catalog(catalog), conduct=conduct)
+    _print_entry(entry)
 
 
 @app.command()
@@ -360,6 +364,9 @@ def label(  # noqa: PLR0913 (a command's options)
     palette: Annotated[
         str | None, typer.Option(metavar="#RRGGBB,...", help="Of pictures: the colour of each class.")
     ] = None,
+    ignored: Annotated[
+        str | None, typer.Option(metavar="#RRGGBB,...", help="Of pictures: colours that are left out.")
+    ] = None,
     ignore_value: Annotated[int | None, typer.Option(help="Label value of what is left out [255].")] = None,
     retry_failed: RetryOption = False,
     allowed_failures: FailuresOption = 10,
@@ -391,6 +398,7 @@ def label(  # noqa: PLR0913 (a command's options)
         ignore_band=ignore_band,
         each=each,
         palette=palette.split(",") if palette else None,
+        ignored=ignored.split(",") if ignored else None,
         phases=phases.split(",") if phases else None,
         coordinates={phase: names[-1] for phase, names in _lists(coordinate, "--coordinate").items()} or None,
         unpicked=unpicked,
@@ -404,15 +412,16 @@ def label(  # noqa: PLR0913 (a command's options)
         ignore_value=ignore_value,
     )
     opened = Catalog(catalog)
-    opened.check_derived_id(name, recipe.id)  # before processes are started for nothing
+    opened.read(name)  # before processes are started for nothing
     conduct = RunConduct(retry_failed=retry_failed, allowed_failures=allowed_failures)
     with dask_client(scheduler=scheduler, cluster=cluster, workers=workers, memory=memory) as client:
         CONSOLE.print(f"dask dashboard: {client.dashboard_link}", soft_wrap=True)
-        entry = label_dataset(recipe, client=client, catalog=opened, conduct=conduct)
+        with _stopped_in_a_sentence():
+            entry = label_dataset(recipe, client=client, catalog=opened, conduct=conduct)
     group = entry.derived[recipe.id]
     print(f"{name}: derived/{recipe.id} ({', '.join(group.variables)})")
-    for key in sorted(group.provenance.keys() - {"recipe", "sources"}):
-        print(f"{key}: {json.dumps(group.provenance[key])}")
+    for line in described(group):
+        print(line)
 
 
 @app.command()
@@ -446,11 +455,13 @@ def split(  # noqa: PLR0913 (a command's options)
     for split_name, boxes in entry.splits.items():
         ranges = ", ".join(f"[{box[by][0]}, {box[by][1]})" for box in boxes[:8]) + (" ..." if len(boxes) > 8 else "")
         count = sum(box[by][1] - box[by][0] for box in boxes)
-        print(f"{split_name}: {count} of {entry.sizes[by]} along {by}: {ranges}, counted from 0")
+        share = count / entry.sizes[by]
+        print(f"{split_name}: {count} of {entry.sizes[by]} ({share:.0%}) along {by}: {ranges}, counted from 0")
     for border in between:
         print(
             f"{' and '.join(border.splits)}: {border.distance} apart along {by}; samples on either side correlate by "
             f"{border.correlation:.2f}, neighbours by {border.neighbouring:.2f}"
+            f"{': they are alike, widen the guard band' if border.is_alike else ''}"
         )
 
 
@@ -565,6 +576,15 @@ def _header_bytes(preset: str | None, words: list[str], **options: Any) -> dict[
 
 def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
+
+
+@contextmanager
+def _stopped_in_a_sentence() -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        CONSOLE.print("stopped; what is done is kept: the same command goes on from there.", highlight=False)
+        raise
 
 
 def _one_of(value: str | None, option: str, choices: tuple[str, ...]) -> None:

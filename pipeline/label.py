@@ -1,12 +1,13 @@
 """Labels for a published dataset: read, put onto its grid, written as a derived group."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from distributed import Client
 from pydantic import JsonValue
 
-from data_catalog import Catalog, Entry
-from data_catalog.model_file import read_mapping, validated
+from data_catalog import Catalog, Derived, Entry
+from data_catalog.model_file import by_options, read_mapping, validated
 from pipeline.derive import Derivation, derive
 from pipeline.group_run import Made
 from pipeline.labels.arrivals import prepare_arrivals
@@ -87,7 +88,33 @@ def load_label_recipe(path: str | None = None, **overrides: Any) -> LabelRecipe:
             values[field] = values[field] | value
         elif value is not None:
             values[field] = value
-    return validated(LabelRecipe, values, subject=path or "the command line", root="labels")
+    if path is None:
+        return by_options(LabelRecipe, values, _OPTIONS)
+    return validated(LabelRecipe, values, subject=path, root="labels")
+
+
+_OPTIONS = {
+    "source": "--as",
+    "coordinates": "--coordinate",
+    "paths": "PATHS",
+    "horizons": "PATHS",
+    "faults": "PATHS",
+    "name": "NAME",
+}
+"""Options whose names are not those of the recipe's fields."""
+
+
+def described(group: Derived) -> Iterator[str]:
+    """What labels were made of, line by line, for people."""
+    for key in sorted(group.provenance.keys() - {"recipe", "sources"}):
+        value = group.provenance[key]
+        parts = (
+            value if isinstance(value, dict) and all(isinstance(each, dict) for each in value.values()) else {"": value}
+        )
+        for part, told in parts.items():
+            if told != {}:
+                listed = ", ".join(f"{what} {each}" for what, each in told.items()) if isinstance(told, dict) else told
+                yield f"{f'{key} {part}'.strip()}: {listed}"
 
 
 def _sources(recipe: LabelRecipe) -> list[JsonValue]:

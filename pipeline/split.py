@@ -12,7 +12,7 @@ from pydantic import Field, JsonValue
 
 from data_catalog import Box, Catalog, Entry, InputError
 from data_catalog.conformance import check_splits
-from data_catalog.model_file import validated
+from data_catalog.model_file import by_options
 from data_catalog.schema import Model, Name
 from pipeline.plan.split_plan import Ranges, cut_by_groups, cut_in_blocks, cut_in_order, nearest_distance
 
@@ -21,6 +21,9 @@ MOST_RANGES = 10_000
 
 MOST_COMPARED_NBYTES = 256 * 2**20
 """Of a section on either side of a border: of a larger one the middle is taken."""
+
+MOST_ALIKE = 0.5
+"""Correlation across a border from which on one side tells much of the other."""
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -52,7 +55,7 @@ def load_split_recipe(**values: Any) -> SplitRecipe:
         InputError: If the values make none.
     """
     given = {name: value for name, value in values.items() if value is not None}
-    return validated(SplitRecipe, given, subject="the command line", root="split")
+    return by_options(SplitRecipe, given, {"shares": "--shares"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,11 @@ class Border:
     distance: int
     correlation: float
     neighbouring: float
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether samples on one side tell much of those on the other."""
+        return self.correlation > MOST_ALIKE
 
 
 def split(recipe: SplitRecipe, *, name: str, catalog: Catalog) -> tuple[Entry, tuple[Border, ...]]:

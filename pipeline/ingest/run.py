@@ -6,7 +6,7 @@ from distributed import Client
 from pydantic import JsonValue
 
 from data_catalog import Catalog, Entry
-from data_catalog.model_file import read_mapping, validated
+from data_catalog.model_file import by_options, read_mapping, validated
 from pipeline.create import Contents, Creation, create
 from pipeline.ingest import arrays, images
 from pipeline.ingest.recipe import Arrays, IngestRecipe, Pictures
@@ -66,7 +66,9 @@ def load_ingest_recipe(path: str | None = None, **overrides: Any) -> IngestRecip
             values[field] = values[field] | value
         elif value is not None:
             values[field] = value
-    return validated(IngestRecipe, values, subject=path or "the command line", root="recipe")
+    if path is None:
+        return by_options(IngestRecipe, values, {"format": "FORMAT", "paths": "PATHS", "chunk_nbytes": "--chunk-size"})
+    return validated(IngestRecipe, values, subject=path, root="recipe")
 
 
 def _sources(files: Pictures | Arrays) -> list[JsonValue]:

@@ -18,7 +18,7 @@ from pipeline.group_run import Made
 from pipeline.labels.grid import DatasetGrid
 from pipeline.labels.point_text import Points, read_points
 from pipeline.labels.recipe import FaultLabels, LabelRecipe
-from pipeline.labels.z import Z, described, found_z
+from pipeline.labels.z import Z, described, z_of
 from pipeline.plan.group import ArrayDesign, GroupDesign
 from pipeline.shards.fill import Blocks
 
@@ -132,8 +132,14 @@ def prepare_faults(labels: FaultLabels, recipe: LabelRecipe, grid: DatasetGrid) 
     """
     grid.require_lines("fault sticks")
     points = [read_points(fault.path, grid, fault.columns) for fault in labels.faults]
-    z = labels.z or found_z(points, grid)
-    faults = tuple(_sticks(found, Z[z], grid, fault.path) for fault, found in zip(labels.faults, points, strict=True))
+    choices = [
+        z_of(found, grid, path=fault.path, stated=fault.z or labels.z)
+        for fault, found in zip(labels.faults, points, strict=True)
+    ]
+    faults = tuple(
+        _sticks(found, Z[choice], grid, fault.path)
+        for fault, found, choice in zip(labels.faults, points, choices, strict=True)
+    )
     mask = ArrayDesign(
         name=recipe.variable,
         role=Role.CLASS_LABEL,
@@ -148,11 +154,11 @@ def prepare_faults(labels: FaultLabels, recipe: LabelRecipe, grid: DatasetGrid) 
         faults, grid.main.shape[-1], labels.width, labels.ignore_band, recipe.variable, recipe.ignore_value
     )
     told = {
-        fault.name: described(found, Z[z], grid) | {"sticks": len(sticks)}
-        for fault, found, sticks in zip(labels.faults, points, faults, strict=True)
+        fault.name: described(found, choice, grid) | {"sticks": len(sticks)}
+        for fault, found, choice, sticks in zip(labels.faults, points, choices, faults, strict=True)
     }
     design = GroupDesign(chunks=grid.chunks, arrays=(mask,), task_dims=2, codec=recipe.codec)
-    return Made(design, maker, provenance={"z": z, "faults": dict(told)})
+    return Made(design, maker, provenance={"faults": dict(told)})
 
 
 def _sticks(found: Points, factor: float, grid: DatasetGrid, path: str) -> tuple[Stick, ...]:

@@ -9,17 +9,17 @@ horizon 1      --+--x-------------
 
 import io
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_catalog import Role
+from data_catalog import InputError, Role
 from pipeline.group_run import Made
 from pipeline.labels.grid import DatasetGrid
-from pipeline.labels.point_text import Points, read_points
+from pipeline.labels.point_text import read_points
 from pipeline.labels.recipe import HorizonLabels, LabelRecipe
-from pipeline.labels.z import Z, described, found_z
+from pipeline.labels.z import Z, described, z_of
 from pipeline.plan.group import ArrayDesign, FieldDesign, GroupDesign
 from pipeline.shards.fill import Blocks
 from pipeline.storage.new_objects import write_object
@@ -27,6 +27,9 @@ from pipeline.storage.objects import find_object
 
 ON_SAMPLE = 1e-6
 """Samples that a horizon may lie below a sample and still be on it: seconds times a thousand are not quite ms."""
+
+MOST_CROSSINGS = 0.5
+"""Share of the traces on which a horizon may lie above the one before."""
 
 MARGIN = 3.0
 """Times the greatest gap: how far around a shard points are taken for its surface."""
@@ -198,10 +201,21 @@ def prepare_horizons(labels: HorizonLabels, recipe: LabelRecipe, grid: DatasetGr
     """
     grid.require_lines("horizons")
     points = [read_points(horizon.path, grid, horizon.columns) for horizon in labels.horizons]
-    z = labels.z or found_z(points, grid)
-    told = {each.name: described(found, Z[z], grid) for each, found in zip(labels.horizons, points, strict=True)}
+    choices = [
+        z_of(found, grid, path=horizon.path, stated=horizon.z or labels.z)
+        for horizon, found in zip(labels.horizons, points, strict=True)
+    ]
+    told = {
+        horizon.name: described(found, choice, grid)
+        for horizon, found, choice in zip(labels.horizons, points, choices, strict=True)
+    }
+    rows = {
+        horizon.name: np.column_stack([found.lines, found.z * Z[choice]])
+        for horizon, found, choice in zip(labels.horizons, points, choices, strict=True)
+    }
+    crossings = _crossings(rows, grid)
     points_url = f"{url}/work/points"
-    _write_points(points_url, labels, points, Z[z], grid)
+    _write_points(points_url, rows, labels.gap, grid)
     names = tuple(horizon.name for horizon in labels.horizons)
     maker = HorizonMaker(
         points_url=points_url,
@@ -215,7 +229,7 @@ def prepare_horizons(labels: HorizonLabels, recipe: LabelRecipe, grid: DatasetGr
         ignore_value=recipe.ignore_value,
         ignore_band=labels.ignore_band,
     )
-    return Made(_design(labels, recipe, grid), maker, provenance={"z": z, "horizons": dict(told)})
+    return Made(_design(labels, recipe, grid), maker, provenance={"horizons": dict(told), "crossings": dict(crossings)})
 
 
 def _design(labels: HorizonLabels, recipe: LabelRecipe, grid: DatasetGrid) -> GroupDesign:
@@ -247,15 +261,38 @@ def _design(labels: HorizonLabels, recipe: LabelRecipe, grid: DatasetGrid) -> Gr
     )
 
 
-def _write_points(
-    points_url: str, labels: HorizonLabels, points: list[Points], factor: float, grid: DatasetGrid
-) -> None:
+def _crossings(rows: dict[str, NDArray[np.float64]], grid: DatasetGrid) -> dict[str, int]:
+    """On how many traces each horizon lies above the one before.
+
+    Raises:
+        InputError: If it does on most: then they are not named from the uppermost to the lowest.
+    """
+    found = {}
+    for (above, upper), (below, lower) in pairwise(rows.items()):
+        cells, depths = [], []
+        for each in (upper, lower):
+            at = [np.rint(grid.trace_positions(each[:, axis], axis)).astype(np.int64) for axis in (0, 1)]
+            flat, first = np.unique(at[0] * (2 * grid.main.shape[1]) + at[1], return_index=True)
+            cells.append(flat)
+            depths.append(each[first, 2])
+        _, one, other = np.intersect1d(*cells, return_indices=True)
+        if not one.size:
+            one = other = np.array([0])
+            depths = [np.array([np.median(each[:, 2])]) for each in (upper, lower)]
+        is_above = depths[1][other] < depths[0][one]
+        if is_above.mean() > MOST_CROSSINGS:
+            raise InputError(
+                f"horizon {below!r} lies above {above!r} on {is_above.mean():.0%} of their traces: name them from the "
+                "uppermost to the lowest, or correct what z is."
+            )
+        found[f"{above}/{below}"] = int(is_above.sum())
+    return found
+
+
+def _write_points(points_url: str, rows: dict[str, NDArray[np.float64]], gap: float, grid: DatasetGrid) -> None:
     """An object for each shard: the points of each horizon on it and around it."""
-    ordered: dict[str, NDArray[Any]] = {}
-    for horizon, found in zip(labels.horizons, points, strict=True):
-        rows = np.column_stack([found.lines, found.z * factor])
-        ordered[horizon.name] = rows[np.argsort(rows[:, 0], kind="stable")]
-    margin = tuple(max(1.0, MARGIN * labels.gap) * axis.step for axis in grid.axes)
+    ordered = {name: each[np.argsort(each[:, 0], kind="stable")] for name, each in rows.items()}
+    margin = tuple(max(1.0, MARGIN * gap) * axis.step for axis in grid.axes)
     for shard in grid.chunks.shards():
         where = grid.chunks.trace_slices(shard)
         bounds = [
@@ -263,9 +300,9 @@ def _write_points(
             for axis, part, extra in zip(grid.axes, where, margin, strict=True)
         ]
         parts = {}
-        for name, rows in ordered.items():
-            begin, end = np.searchsorted(rows[:, 0], bounds[0])
-            near = rows[begin:end]
+        for name, each in ordered.items():
+            begin, end = np.searchsorted(each[:, 0], bounds[0])
+            near = each[begin:end]
             parts[name] = near[(near[:, 1] >= bounds[1][0]) & (near[:, 1] <= bounds[1][1])]
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **parts)

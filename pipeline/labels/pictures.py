@@ -15,6 +15,12 @@ from pipeline.plan.group import ArrayDesign, GroupDesign
 from pipeline.shards.fill import Blocks
 from pipeline.storage.many_files import matching_files
 
+MOST_UNKNOWN = 0.002
+"""Share of a picture's pixels that a colour may have that is none of the palette."""
+
+LOOKED_AT = 8
+"""Pictures whose colours are looked at before all are read."""
+
 
 @dataclass(frozen=True)
 class PictureMaker:
@@ -71,11 +77,28 @@ def classes_of(colours: NDArray[np.uint8], labels: PictureLabels, *, ignore_valu
         is_own = (np.abs(colours.astype(np.int16) - colour) <= labels.tolerance).all(axis=-1)
         found[is_own] = number
         is_known |= is_own
+    for colour in labels.ignored_colours:
+        is_known |= (np.abs(colours.astype(np.int16) - colour) <= labels.tolerance).all(axis=-1)
     if is_known.any() and not is_known.all():
         distance, nearest = distance_transform_edt(~is_known, return_indices=True)
         is_blend = ~is_known & (distance <= labels.blend)
         found[is_blend] = found[tuple(index[is_blend] for index in nearest)]
     return found
+
+
+def _refuse_unknown(url: str, labels: PictureLabels) -> None:
+    """Sees that no colour that covers much of a picture is missing from the palette: blends are many, each of few."""
+    pixels = read_colours(url).reshape(-1, 3)
+    colours, counts = np.unique(pixels, axis=0, return_counts=True)
+    known = np.concatenate([labels.colours, labels.ignored_colours])
+    is_known = (np.abs(colours[:, None].astype(np.int16) - known) <= labels.tolerance).all(axis=-1).any(axis=1)
+    unknown = np.flatnonzero(~is_known & (counts >= MOST_UNKNOWN * len(pixels)))
+    if unknown.size:
+        told = ", ".join(
+            f"#{''.join(f'{value:02X}' for value in colours[index])} ({counts[index] / len(pixels):.1%})"
+            for index in unknown[np.argsort(-counts[unknown])][:8]
+        )
+        raise InputError(f"{url} has colours that are in no class: {told}. Add them to the palette, or to --ignored.")
 
 
 def prepare_pictures(labels: PictureLabels, recipe: LabelRecipe, grid: DatasetGrid) -> Made:
@@ -113,6 +136,8 @@ def prepare_pictures(labels: PictureLabels, recipe: LabelRecipe, grid: DatasetGr
                 f"{url} has {size[0]} rows and {size[1]} columns, and each {labels.each} of {grid.entry.name!r} "
                 f"{expected[0]} and {expected[1]}."
             )
+    for url in {*list(placed.values())[:: max(1, len(placed) // LOOKED_AT)]}:
+        _refuse_unknown(url, labels)
     array = ArrayDesign(
         name=recipe.variable,
         role=Role.CLASS_LABEL,

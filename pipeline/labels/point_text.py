@@ -20,6 +20,8 @@ from pipeline.labels.grid import DatasetGrid
 
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?(?![\w.])")
 
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+
 _NAMES = {
     "inline": {"inline", "iline", "il", "line", "in-line"},
     "crossline": {"crossline", "xline", "xl", "cdp", "trace", "cross-line", "crl"},
@@ -57,12 +59,14 @@ class Points:
         z: float64 (point): as written.
         sticks: int64 (point): which polyline each is part of; 0 for all where nothing tells.
         columns: What the columns were taken for.
+        left_out: Lines of numbers that hold no value, or another count of columns.
     """
 
     lines: NDArray[np.float64]
     z: NDArray[np.float64]
     sticks: NDArray[np.int64]
     columns: tuple[str, ...]
+    left_out: int
 
 
 def read_points(path: str, grid: DatasetGrid, columns: Sequence[str] | None = None) -> Points:
@@ -77,7 +81,7 @@ def read_points(path: str, grid: DatasetGrid, columns: Sequence[str] | None = No
         InputError: If it cannot be read, holds no points, or its columns cannot be told.
     """
     text = _lines_of(path)
-    table, blocks = _table(text, path)
+    table, blocks, skipped = _table(text, path)
     names = tuple(columns) if columns is not None else _stated_columns(text, table.shape[1])
     if names is not None and len(names) != table.shape[1]:
         raise InputError(f"{path} has {table.shape[1]} columns of numbers, and {len(names)} are named.")
@@ -93,7 +97,7 @@ def read_points(path: str, grid: DatasetGrid, columns: Sequence[str] | None = No
     if not is_value.any():
         raise InputError(f"{path} holds no values, only what stands for none.")
     sticks = by_name["stick"].astype(np.int64) if "stick" in by_name else blocks
-    return Points(lines[is_value], z[is_value], sticks[is_value], names)
+    return Points(lines[is_value], z[is_value], sticks[is_value], names, skipped + int((~is_value).sum()))
 
 
 def _lines_of(path: str) -> list[str]:
@@ -105,13 +109,14 @@ def _lines_of(path: str) -> list[str]:
     return content.decode("utf-8", errors="replace").splitlines()
 
 
-def _table(lines: list[str], path: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Numbers of all lines that have as many as most have, float64 (point, column), and in which block each is."""
+def _table(lines: list[str], path: str) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
+    """Numbers of all lines that have as many as most have, float64 (point, column), in which block each is, and how
+    many lines of numbers were left out."""
     rows: list[list[str]] = []
     blocks: list[int] = []
     block, is_within = 0, False
     for line in lines:
-        numbers = [] if line.lstrip().startswith(("#", "!", "@", ">")) else _NUMBER.findall(line)
+        numbers = [] if line.lstrip().startswith(("#", "!", "@", ">")) else _numbers(line)
         if len(numbers) < LEAST_COLUMNS:
             block, is_within = block + is_within, False
             continue
@@ -129,7 +134,16 @@ def _table(lines: list[str], path: str) -> tuple[NDArray[np.float64], NDArray[np
         for row, number in zip(rows, blocks, strict=True)
         if len(row) == width
     ]
-    return np.array([row for row, _ in kept], np.float64), np.array([number for _, number in kept], np.int64)
+    table = np.array([row for row, _ in kept], np.float64)
+    return table, np.array([number for _, number in kept], np.int64), len(rows) - len(kept)
+
+
+def _numbers(line: str) -> list[str]:
+    """The numbers of a line; a comma within a word that is parted from others by blanks is a decimal one."""
+    words = line.split()
+    if len(words) >= LEAST_COLUMNS and any(_DECIMAL_COMMA.fullmatch(word) for word in words):
+        line = " ".join(word.replace(",", ".") if _DECIMAL_COMMA.fullmatch(word) else word for word in words)
+    return _NUMBER.findall(line)
 
 
 def _stated_columns(lines: list[str], width: int) -> tuple[str, ...] | None:

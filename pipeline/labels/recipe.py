@@ -17,6 +17,7 @@ Classes = Annotated[dict[ClassNumber, ClassWord], Field(min_length=1)]
 
 IGNORE = 255
 
+Colour = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
 Match = Literal["numbers", "positions"]
 Column = Literal["inline", "crossline", "x", "y", "z", "stick", "-"]
 ZChoice = Literal["down", "up", "seconds", "seconds_up"]
@@ -50,11 +51,13 @@ class Horizon(Model):
         path: The file: a point a line, as ``x y z`` or ``inline crossline z``, or as Petrel, OpendTect and Charisma
             write them.
         columns: What its columns are, of ``inline``, ``crossline``, ``x``, ``y``, ``z`` and ``-``; None finds out.
+        z: What z is, of this file alone.
     """
 
     name: Name
     path: str
     columns: tuple[Column, ...] | None = None
+    z: ZChoice | None = None
 
 
 class PictureLabels(Model):
@@ -67,15 +70,17 @@ class PictureLabels(Model):
         palette: Their colours, as ``#RRGGBB``, in the same order.
         tolerance: Of red, green and blue, up to which a colour is one of the palette.
         blend: Pixels to the nearest such colour, up to which others, blends at an edge, take its class.
+        ignored: Colours whose pixels are left out.
     """
 
     source: Literal["pictures"] = "pictures"
     paths: Annotated[tuple[str, ...], Field(min_length=1)]
     each: Literal["inline", "crossline", "example"] = "inline"
     classes: Classes
-    palette: tuple[Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")], ...]
+    palette: tuple[Colour, ...]
     tolerance: Annotated[int, Field(ge=0, le=255)] = 4
     blend: Annotated[float, Field(ge=0)] = 3.0
+    ignored: tuple[Colour, ...] = ()
 
     @model_validator(mode="after")
     def _a_colour_each(self) -> Self:
@@ -92,7 +97,17 @@ class PictureLabels(Model):
     @property
     def colours(self) -> NDArray[np.int64]:
         """int64 (class, 3): red, green and blue."""
-        return np.array([[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in self.palette], np.int64)
+        return _rgb(self.palette)
+
+    @property
+    def ignored_colours(self) -> NDArray[np.int64]:
+        """int64 (colour, 3): red, green and blue."""
+        return _rgb(self.ignored)
+
+
+def _rgb(colours: tuple[str, ...]) -> NDArray[np.int64]:
+    found = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in colours]
+    return np.array(found, np.int64).reshape(-1, 3)
 
 
 class ArrivalLabels(Model):
@@ -133,11 +148,13 @@ class Fault(Model):
         name: What the fault is called.
         path: The file: a point a line, with a column that numbers the sticks, or an empty line between them.
         columns: What its columns are; None finds out.
+        z: What z is, of this file alone.
     """
 
     name: Name
     path: str
     columns: tuple[Column, ...] | None = None
+    z: ZChoice | None = None
 
 
 class FaultLabels(Model):
@@ -165,7 +182,7 @@ class HorizonLabels(Model):
         zones: A word for each zone, from the uppermost to the lowest: one more than there are horizons; None makes
             surfaces alone.
         z: What z is, in the units of the sample axis: ``down`` as it is, ``up`` where it grows upwards, in
-            ``seconds`` or ``seconds_up``; None finds out.
+            ``seconds`` or ``seconds_up``; None finds out, file by file.
         gap: Bins from the nearest point up to which a surface is interpolated between points.
         ignore_band: Samples on either side of a horizon that are left out.
     """

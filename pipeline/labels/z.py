@@ -1,6 +1,7 @@
 """Which way z goes, and in what units: surfaces grow downwards or upwards, in milliseconds, seconds or metres."""
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from data_catalog import InputError
@@ -11,31 +12,57 @@ Z = {"down": 1.0, "up": -1.0, "seconds": 1000.0, "seconds_up": -1000.0}
 """What z is multiplied with to be on the sample axis."""
 
 LEAST_INSIDE = 0.5
-"""Share of the points that have to lie on the sample axis before a choice of z is believed."""
+"""Share of the points of a file that have to lie on the sample axis."""
+
+SECONDS = 0.02
+"""Of the length of an axis in ms: where no point lies deeper, they are in seconds. No one picks that shallow."""
 
 
-def found_z(points: list[Points], grid: DatasetGrid) -> str:
-    """What z is: that of which most points lie on the sample axis, the plainest first."""
-    first, last = grid.sample_labels[0] - grid.interval, grid.sample_labels[-1] + grid.interval
-    z = np.concatenate([found.z for found in points])
-    choices = Z if grid.sample_units == "ms" else {name: Z[name] for name in ("down", "up")}
-    shares = {name: float(((z * factor >= first) & (z * factor <= last)).mean()) for name, factor in choices.items()}
-    best = max(shares, key=lambda name: shares[name])
-    if shares[best] < LEAST_INSIDE:
+def z_of(points: Points, grid: DatasetGrid, *, path: str, stated: str | None) -> str:
+    """What the z of one file is: as stated, or by its sign and its size.
+
+    Args:
+        points: Of the file.
+        grid: Of the dataset.
+        path: The file.
+        stated: What the recipe says; None finds out.
+
+    Raises:
+        InputError: If most points do not lie on the sample axis.
+    """
+    choice = stated or _found(points.z, grid)
+    if (~off_axis(points.z * Z[choice], grid)).mean() < LEAST_INSIDE:
         raise InputError(
-            f"z goes from {z.min():g} to {z.max():g}, and the samples of {grid.entry.name!r} from "
-            f"{grid.sample_labels[0]:g} to {grid.sample_labels[-1]:g} {grid.sample_units}: these are other surfaces, "
-            "or in other units."
+            f"{path}: z goes from {points.z.min():g} to {points.z.max():g} (taken as {choice}), and the samples of "
+            f"{grid.entry.name!r} go from {grid.sample_labels[0]:g} to {grid.sample_labels[-1]:g} "
+            f"{grid.sample_units}: these are other surfaces, or --z says otherwise."
         )
-    return best
+    return choice
 
 
-def described(found: Points, factor: float, grid: DatasetGrid) -> dict[str, JsonValue]:
+def off_axis(labels: NDArray[np.float64], grid: DatasetGrid) -> NDArray[np.bool_]:
+    """Which times or depths lie above the first sample or below the last one."""
+    first, last = grid.sample_labels[[0, -1]] + np.array([-1, 1]) * grid.interval
+    return np.asarray((labels < first) | (labels > last), np.bool_)
+
+
+def described(found: Points, choice: str, grid: DatasetGrid) -> dict[str, JsonValue]:
     """What is to be known of points, as JSON: how many, what was taken for what, and where they lie."""
+    labels = found.z * Z[choice]
     return {
         "points": len(found.z),
-        "outside": int((~is_inside(found.lines, grid)).sum()),
+        "left_out": found.left_out,
+        "beside_grid": int((~is_inside(found.lines, grid)).sum()),
+        "off_axis": int(off_axis(labels, grid).sum()),
         "columns": list(found.columns),
-        "least": float((found.z * factor).min()),
-        "greatest": float((found.z * factor).max()),
+        "z": choice,
+        "least": float(labels.min()),
+        "greatest": float(labels.max()),
     }
+
+
+def _found(z: NDArray[np.float64], grid: DatasetGrid) -> str:
+    is_up = np.median(z) < 0 and grid.sample_labels[0] >= 0
+    if grid.sample_units == "ms" and np.abs(z).max() <= SECONDS * abs(grid.sample_labels[-1]):
+        return "seconds_up" if is_up else "seconds"
+    return "up" if is_up else "down"

@@ -11,6 +11,9 @@ from data_catalog import InputError
 Ranges = dict[str, tuple[tuple[int, int], ...]]
 """Half-open ranges along the axis, by split."""
 
+LEAST_LEFT = 0.5
+"""Share of a split that guard bands have to leave of it."""
+
 
 def cut_in_order(size: int, shares: Mapping[str, float], *, guard: int) -> Ranges:
     """One range for each split, in their order, with a guard band between neighbours.
@@ -103,6 +106,13 @@ def ranges_of(owners: NDArray[np.integer], names: Sequence[str], *, guard: int) 
             found[names[int(owners[begin])]].append((first, last))
     ranges = {name: tuple(each) for name, each in found.items()}
     _refuse_empty(ranges, owners.size, guard)
+    for number, name in enumerate(names):
+        dealt, left = int((owners == number).sum()), sum(last - first for first, last in ranges[name])
+        if left < LEAST_LEFT * dealt:
+            raise InputError(
+                f"guard bands of {guard} leave {left} of the {dealt} positions of {name}: fewer blocks, or a narrower "
+                "guard band."
+            )
     return ranges
 
 

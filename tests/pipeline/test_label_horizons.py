@@ -179,7 +179,10 @@ def test_a_band_around_horizons_is_left_out() -> None:
         (["nothing here"], "holds no points"),
         (["5000 9000 100", "5001 9001 101"], "no columns lie on 'survey'"),
         (["100 300 1e30", "102 301 1e30"], "holds no values"),
-        (["100 300 9000", "102 301 9100"], "z goes from 9000 to 9100, and the samples of 'survey' from 20 to 216 ms"),
+        (
+            ["100 300 9000", "102 301 9100"],
+            r"z goes from 9000 to 9100 \(taken as down\), and the samples of 'survey'",
+        ),
         (["100 300 50", "102 301 50 7", "100 302 50 8 9"], "has lines of"),
     ],
 )
@@ -197,3 +200,40 @@ def test_columns_can_be_named(dataset: Entry, write: Callable[..., str]) -> None
     found = read_points(path, DatasetGrid(dataset), ("crossline", "-", "inline", "z"))
     np.testing.assert_array_equal(found.lines, LINES)
     assert (found.z == 80.5).all()
+
+
+def zones_of_files(dataset: Entry, client: Client, *files: str, **options: Any) -> np.ndarray:
+    horizons = [{"name": f"h{number}", "path": path} for number, path in enumerate(files)]
+    zones = [f"z{number}" for number in range(len(files) + 1)]
+    labels = {"source": "horizons", "horizons": horizons, "zones": zones, **options}
+    entry = label(load_label_recipe(name="survey", id="zones", labels=labels), client=client, catalog=Catalog())
+    return xr.open_zarr(f"{entry.url}/derived/zones", mask_and_scale=False)["label"].values
+
+
+def test_each_file_has_its_own_direction_and_units(dataset: Entry, write: Callable[..., str], client: Client) -> None:
+    files = (
+        write("top.dat", *horizon_lines(upper, "opendtect")),
+        write("base.dat", *horizon_lines(lower, "irap points")),
+    )
+    grid = np.meshgrid(INLINES, CROSSLINES, indexing="ij")
+    expected = sum((surface(*grid)[..., None] <= SAMPLES).astype(int) for surface in (upper, lower))
+    np.testing.assert_array_equal(zones_of_files(dataset, client, *files), expected)
+
+
+def test_horizons_in_the_wrong_order_are_refused(dataset: Entry, write: Callable[..., str], client: Client) -> None:
+    files = write("base.dat", *horizon_lines(lower, "lines")), write("top.dat", *horizon_lines(upper, "lines"))
+    with pytest.raises(InputError, match=r"horizon 'h1' lies above 'h0' on 100% of their traces"):
+        zones_of_files(dataset, client, *files)
+
+
+def test_decimal_commas(dataset: Entry, write: Callable[..., str]) -> None:
+    path = write("top.dat", [f"{i} {c} 80,25" for i, c in LINES])
+    found = read_points(path, DatasetGrid(dataset))
+    assert (found.columns, set(found.z.tolist())) == (("inline", "crossline", "z"), {80.25})
+
+
+def test_lines_that_are_left_out_are_counted(dataset: Entry, write: Callable[..., str]) -> None:
+    lines = [f"{i} {c} 80.5" for i, c in LINES]
+    lines[3], lines[4], lines[5] = "100 303 1e30", "100 304 -999.25", "100 305 80.5 17"
+    found = read_points(write("top.dat", lines), DatasetGrid(dataset))
+    assert (len(found.z), found.left_out) == (len(LINES) - 3, 3)

@@ -110,3 +110,22 @@ def test_pictures_of_another_size_are_refused(
     recipe = load_label_recipe(name="made", id="facies", labels=LABELS | {"paths": [masks]})
     with pytest.raises(InputError, match="has 24 rows and 11 columns, and each inline of 'made' 24 and 10"):
         label(recipe, client=client, catalog=Catalog())
+
+
+def test_a_colour_that_is_missing_from_the_palette_is_told(
+    write: Callable[..., str], client: Client, catalog_folder: Path, tmp_path: Path
+) -> None:
+    folder = write("images", range(2), [np.zeros((24, 10), np.uint8)] * 2)
+    files = {"format": "images", "paths": [folder], "each": "inline"}
+    ingest(
+        load_ingest_recipe(name="made", out=str(tmp_path / "made.zarr"), files=files), client=client, catalog=Catalog()
+    )
+    masks = write("masks", range(2), [COLOURS[layers(24, 10)]] * 2)
+    classes = {0: "water", 1: "sand", 2: "shale"}
+    labels = LABELS | {"paths": [masks], "classes": classes, "palette": PALETTE[:3]}
+    with pytest.raises(InputError, match=r"has colours that are in no class: #FFFF00 \(25.0%\)"):
+        label(load_label_recipe(name="made", id="a", labels=labels), client=client, catalog=Catalog())
+    recipe = load_label_recipe(name="made", id="a", labels=labels | {"ignored": ["#FFFF00"]})
+    entry = label(recipe, client=client, catalog=Catalog())
+    found = xr.open_zarr(f"{entry.url}/derived/a", mask_and_scale=False)["label"].values[0].T
+    np.testing.assert_array_equal(found, np.where(layers(24, 10) == 3, 255, layers(24, 10)))

@@ -136,10 +136,17 @@ def test_what_is_no_class_is_refused_and_nothing_is_left(dataset: Entry, label_i
     assert not (Path(dataset.url) / "derived/geology").exists()
 
 
-def test_an_id_that_is_taken_is_refused(dataset: Entry, label_it: Label) -> None:
-    label_it()
-    with pytest.raises(InputError, match="has a derived group 'geology' already"):
-        label_it()
+def test_the_same_call_again_has_succeeded_and_another_is_refused(
+    dataset: Entry, make_segy: Any, client: Client
+) -> None:
+    options = {"source": "volume", "classes": {0: "shale", 1: "sand", 2: "salt"}}
+    options["paths"] = [str(make_segy("labels.sgy", volume=CLASSES).path)]
+    recipe = load_label_recipe(name="survey", id="geology", labels=options)
+    entry = label(recipe, client=client, catalog=Catalog())
+    assert label(recipe, client=client, catalog=Catalog()) == entry
+    other = load_label_recipe(name="survey", id="geology", labels=options | {"match": "numbers"})
+    with pytest.raises(InputError, match=r"has a derived group 'geology' already.*remove survey --derived geology"):
+        label(other, client=client, catalog=Catalog())
 
 
 def test_a_dataset_in_an_object_store(make_segy: Any, client: Client, catalog_folder: Path, bucket_url: str) -> None:

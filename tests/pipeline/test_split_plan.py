@@ -42,7 +42,7 @@ def test_ranges_in_order(size: int, guard: int) -> None:
 
 @given(st.integers(30, 3000), st.integers(0, 8), st.integers(3, 20), st.integers(0, 99))
 def test_blocks(size: int, guard: int, blocks: int, seed: int) -> None:
-    assume(size // blocks > 2 * guard + 1)
+    assume(size // blocks > 3 * guard + 1)
     ranges = cut_in_blocks(size, SHARES, guard=guard, blocks=blocks, seed=seed)
     found = owners(ranges, size)
     check_guards(ranges, guard)
@@ -95,3 +95,8 @@ def test_distance_between_ranges() -> None:
     assert nearest_distance([(0, 5)], [(9, 12)]) == 4
     assert nearest_distance([(0, 5), (20, 25)], [(9, 12), (30, 31)]) == 4
     assert nearest_distance([(0, 5)], [(5, 6)]) == 0
+
+
+def test_guard_bands_that_leave_little_of_a_split_are_refused() -> None:
+    with pytest.raises(InputError, match=r"guard bands of 4 leave .* positions of .*: fewer blocks, or a narrower"):
+        cut_in_blocks(512, {"train": 0.8, "test": 0.2}, guard=4, blocks=250, seed=0)
