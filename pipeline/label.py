@@ -10,7 +10,6 @@ from data_catalog import Catalog, Derived, Entry
 from data_catalog.model_file import by_options, read_mapping, validated
 from pipeline.derive import Derivation, derive
 from pipeline.group_run import Made
-from pipeline.labels.arrivals import prepare_arrivals
 from pipeline.labels.faults import prepare_faults
 from pipeline.labels.grid import DatasetGrid
 from pipeline.labels.horizons import prepare_horizons
@@ -60,6 +59,9 @@ def label(recipe: LabelRecipe, *, client: Client, catalog: Catalog, conduct: Run
             case PictureLabels():
                 return prepare_pictures(recipe.labels, recipe, grid)
             case ArrivalLabels():
+                # Imported here: pandas would delay every other command.
+                from pipeline.labels.arrivals import prepare_arrivals
+
                 return prepare_arrivals(recipe.labels, recipe, grid, url)
 
     derivation = Derivation(
