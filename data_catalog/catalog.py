@@ -184,11 +184,8 @@ class Catalog:
         self._unfinished_path(name).unlink(missing_ok=True)
         return existed
 
-    def check_derived_id(self, name: str, derived_id: str) -> Entry:
+    def check_derived_id(self, name: str, derived_id: str) -> None:
         """Sees that a group may have an id.
-
-        Returns:
-            The entry of the dataset.
 
         Raises:
             InputError: If there is no such dataset, the id is no name, or the dataset has a group of that id.
@@ -204,7 +201,6 @@ class Catalog:
                 f"dataset {name!r} has a derived group {derived_id!r} already; choose another --id, or remove it with "
                 f"`python -m data_catalog remove {name} --derived {derived_id}`."
             )
-        return entry
 
     def publish_derived(self, name: str, derived_id: str, group: Derived) -> Entry:
         """Makes a derived group visible: the entry's next revision, after those that others publish meanwhile.

@@ -31,6 +31,24 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     return values
 
 
+def overridden(path: str | Path | None, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys and values of a YAML file, with values that win over them.
+
+    Args:
+        path: The file; None where there is none.
+        overrides: None leaves the file's value, a mapping wins key by key.
+
+    Raises:
+        InputError: As `read_mapping` does.
+    """
+    values = {} if path is None else read_mapping(path)
+    for key, value in overrides.items():
+        if value is not None:
+            both_mappings = isinstance(value, dict) and isinstance(values.get(key), dict)
+            values[key] = values[key] | value if both_mappings else value
+    return values
+
+
 def validated(model: type[AnyModel], values: dict[str, Any], *, subject: str, root: str) -> AnyModel:
     """Values as a model.
 

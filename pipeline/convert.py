@@ -2,13 +2,12 @@
 
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from distributed import Client
-from distributed.comm.core import CommClosedError
 
-from data_catalog import Catalog, Entry, InputError, Lease, WorkError, hold_lease, layout
+from data_catalog import Catalog, Entry, InputError, Lease, hold_lease, layout
 from data_catalog.removal import empty_store, remove_empty_folder
+from pipeline.group_run import remove_work
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.plan.costs import Reads, choose_reads, medium_of, predicted_pattern
 from pipeline.plan.design import StoreDesign, VolumeDesign, check_samples, design_store, does_not_fit
@@ -33,7 +32,7 @@ from pipeline.survey.placement import compare_coverage, write_trace_numbers
 from pipeline.survey.read_pattern import ReadPattern
 from pipeline.survey.scan import scan
 from pipeline.work.cluster import thread_count, worker_memory
-from pipeline.work.failure import GO_ON, SCHEDULER_LOST
+from pipeline.work.failure import writing_told
 from pipeline.work.progress import CONSOLE
 from pipeline.work.worker_check import check_workers
 
@@ -77,29 +76,24 @@ def convert(recipe: ConvertRecipe, *, client: Client, catalog: Catalog, conduct:
     is_worthless, absent = catalog.unfinished(recipe.name) is None, absent_folders(recipe.out)
     catalog.begin(recipe.name, recipe.out)
     try:
-        make_folder(recipe.out)
-        with hold_lease(recipe.out, purpose=f"convert {recipe.name}") as lease:
-            is_worthless = False
-            conversion = _Conversion(recipe, surveys, client, conduct, lease)
-            try:
-                entry = conversion.run()
-            except InputError:
-                is_worthless = conversion.discard_what_is_worthless()
-                raise
-            catalog.publish(entry)
-            _remove_work(recipe.out)
+        with writing_told(recipe.out):
+            make_folder(recipe.out)
+            with hold_lease(recipe.out, purpose=f"convert {recipe.name}") as lease:
+                is_worthless = False
+                conversion = _Conversion(recipe, surveys, client, conduct, lease)
+                try:
+                    entry = conversion.run()
+                except InputError:
+                    is_worthless = conversion.discard_what_is_worthless()
+                    raise
+                catalog.publish(entry)
+                remove_work(recipe.out)
     except InputError:
         if is_worthless:
             remove_empty_folder(recipe.out)
             remove_again(absent[1:])
             catalog.forget(recipe.name)
         raise
-    except CommClosedError:  # an OSError that says nothing of the store
-        raise WorkError(SCHEDULER_LOST) from None
-    except OSError as error:
-        raise WorkError(
-            f"{recipe.out} could not be written ({error.strerror or error}): make room, or mend the disk; {GO_ON}"
-        ) from None
     return entry
 
 
@@ -162,16 +156,9 @@ def _already_published(recipe: ConvertRecipe, surveys: dict[str, Survey], catalo
         raise catalog.taken(recipe.name)
     if object_names(f"{entry.url}/{layout.WORK_GROUP}"):
         with suppress(InputError), hold_lease(entry.url, purpose=f"convert {recipe.name}"):  # or another adds to it
-            _remove_work(entry.url)
+            remove_work(entry.url)
     catalog.forget(recipe.name)
     return entry
-
-
-def _remove_work(url: str) -> None:
-    """Removes all of a store's work folder but the caller's lease, which ends by itself."""
-    for name in object_names(f"{url}/{layout.WORK_GROUP}"):
-        if name != Path(layout.LEASE).name:
-            remove_folder(f"{url}/{layout.WORK_GROUP}/{name}")
 
 
 class _Conversion:

@@ -1,16 +1,14 @@
 """A derived group that is computed: made, and published with the dataset's next revision."""
 
-import json
-from collections.abc import Callable, ItemsView
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import zarr
 from distributed import Client
-from pydantic import JsonValue
 
 from data_catalog import Catalog, Derived, Entry, hold_lease, layout
-from pipeline.group_run import Made, Plan, begin_group, emptied_if_worthless, fill_group, remove_work, told
+from pipeline.group_run import Made, Plan, as_json, begin_group, emptied_if_worthless, fill_group, remove_work, told
 from pipeline.shard_run import RunConduct
 from pipeline.store.publish import describe_variables
 
@@ -53,7 +51,7 @@ def derive(derivation: Derivation, *, client: Client, catalog: Catalog, conduct:
     """
     name, derived_id, verb = derivation.name, derivation.derived_id, derivation.verb
     entry = catalog.read(name)
-    if (there := entry.derived.get(derived_id)) and json.loads(json.dumps(derivation.plan)).items() <= _json(there):
+    if (there := entry.derived.get(derived_id)) and as_json(derivation.plan).items() <= there.provenance.items():
         return entry  # a call that was killed at its very end, and is repeated, has succeeded
     catalog.check_derived_id(name, derived_id)
     url = f"{entry.url.rstrip('/')}/{layout.derived_path(derived_id)}"
@@ -87,7 +85,3 @@ def derive(derivation: Derivation, *, client: Client, catalog: Catalog, conduct:
         )
         remove_work(url)
     return published
-
-
-def _json(group: Derived) -> ItemsView[str, JsonValue]:
-    return group.provenance.items()

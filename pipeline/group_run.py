@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distributed import Client
-from distributed.comm.core import CommClosedError
 from pydantic import JsonValue
 
-from data_catalog import Box, InputError, Lease, WorkError, layout
+from data_catalog import Box, InputError, Lease, layout
 from data_catalog.removal import empty_store, remove_empty_folder
 from pipeline.plan.group import GroupDesign
 from pipeline.shard_run import RunConduct, ShardRun
@@ -22,7 +21,7 @@ from pipeline.store.ledger import Ledger
 from pipeline.store.manifest import write_manifest
 from pipeline.store.target import make_folder, remove_partial_files
 from pipeline.store.template import consolidate_metadata, create_group
-from pipeline.work.failure import GO_ON, SCHEDULER_LOST
+from pipeline.work.failure import writing_told
 
 Plan = dict[str, JsonValue]
 """Everything that the values of a group depend on, as JSON: only the same call goes on with what another one began."""
@@ -43,6 +42,12 @@ class Made:
     maker: Maker
     boxes: tuple[Box, ...] = ()
     provenance: Plan | None = None
+
+
+def as_json(plan: Plan) -> Plan:
+    """A plan as it is read again after it was written: a tuple is a list."""
+    found: Plan = json.loads(json.dumps(plan))
+    return found
 
 
 def begin_group(url: str, plan: Plan, *, removal: str) -> None:
@@ -66,7 +71,7 @@ def begin_group(url: str, plan: Plan, *, removal: str) -> None:
         begun = None if content is None else json.loads(content)
     except ValueError:
         begun = None  # its writer was killed at once
-    wanted = json.loads(json.dumps(plan))  # where a tuple is a list as well
+    wanted = as_json(plan)
     if begun is not None and begun != wanted:
         different = sorted(key for key in begun.keys() | wanted.keys() if begun.get(key) != wanted.get(key))
         raise InputError(
@@ -145,13 +150,8 @@ def emptied_if_worthless(url: str, lease: Lease) -> Iterator[None]:
 def told(url: str) -> Iterator[None]:
     """Makes sentences of errors in reading and writing a group."""
     try:
-        yield
+        with writing_told(url):
+            yield
     except InputError:
         remove_empty_folder(url)
         raise
-    except CommClosedError:  # an OSError that says nothing of the store
-        raise WorkError(SCHEDULER_LOST) from None
-    except OSError as error:
-        raise WorkError(
-            f"{url} could not be written ({error.strerror or error}): make room, or mend the disk; {GO_ON}"
-        ) from None

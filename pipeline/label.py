@@ -7,7 +7,7 @@ from distributed import Client
 from pydantic import JsonValue
 
 from data_catalog import Catalog, Derived, Entry
-from data_catalog.model_file import by_options, read_mapping, validated
+from data_catalog.model_file import by_options, overridden, validated
 from pipeline.derive import Derivation, derive
 from pipeline.group_run import Made
 from pipeline.labels.faults import prepare_faults
@@ -84,12 +84,7 @@ def load_label_recipe(path: str | None = None, **overrides: Any) -> LabelRecipe:
     Raises:
         InputError: If the file cannot be read, or the values make no recipe.
     """
-    values: dict[str, Any] = {} if path is None else read_mapping(path)
-    for field, value in overrides.items():
-        if isinstance(value, dict) and isinstance(values.get(field), dict):
-            values[field] = values[field] | value
-        elif value is not None:
-            values[field] = value
+    values = overridden(path, overrides)
     if path is None:
         return by_options(LabelRecipe, values, _OPTIONS)
     return validated(LabelRecipe, values, subject=path, root="labels")

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from data_catalog import Entry, InputError, Kind, layout
 from data_catalog.conformance import problems_of
-from data_catalog.model_file import read_mapping, validated
+from data_catalog.model_file import overridden, validated
 from data_catalog.schema import Model, Name, Url
 from data_catalog.storage import same_place
 from pipeline.segy.fields import TRACE_HEADER_NBYTES
@@ -335,11 +335,7 @@ def load_recipe(path: str | Path | None = None, **overrides: Any) -> ConvertReci
     Raises:
         InputError: If the file cannot be read, is not YAML, or breaks the model: every problem is listed.
     """
-    values = {} if path is None else read_mapping(path)
-    for key, value in overrides.items():
-        if value is not None:
-            both_mappings = isinstance(value, dict) and isinstance(values.get(key), dict)
-            values[key] = values[key] | value if both_mappings else value
+    values = overridden(path, overrides)
     recipe = _from_call(values) if path is None else validated(ConvertRecipe, values, subject=str(path), root="recipe")
     if recipe.kind is Kind.EXAMPLES:
         raise InputError("SEG-Y does not make a dataset of kind examples: use another --kind, or leave it out.")

@@ -6,7 +6,7 @@ from distributed import Client
 from pydantic import JsonValue
 
 from data_catalog import Catalog, Entry
-from data_catalog.model_file import by_options, read_mapping, validated
+from data_catalog.model_file import by_options, overridden, validated
 from pipeline.create import Contents, Creation, create
 from pipeline.ingest import arrays, images
 from pipeline.ingest.recipe import Arrays, IngestRecipe, Pictures
@@ -60,12 +60,7 @@ def load_ingest_recipe(path: str | None = None, **overrides: Any) -> IngestRecip
     Raises:
         InputError: If the file cannot be read, or the values make no recipe.
     """
-    values: dict[str, Any] = {} if path is None else read_mapping(path)
-    for field, value in overrides.items():
-        if isinstance(value, dict) and isinstance(values.get(field), dict):
-            values[field] = values[field] | value
-        elif value is not None:
-            values[field] = value
+    values = overridden(path, overrides)
     if path is None:
         return by_options(IngestRecipe, values, {"format": "FORMAT", "paths": "PATHS", "chunk_nbytes": "--chunk-size"})
     return validated(IngestRecipe, values, subject=path, root="recipe")

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data_catalog import InputError, Role, layout
+from data_catalog import InputError, layout
 from pipeline.group_run import Made
+from pipeline.labels.class_array import class_array
 from pipeline.labels.grid import DatasetGrid
 from pipeline.labels.pick_tables import Picks, picked_dims, read_picks
 from pipeline.labels.recipe import ArrivalLabels, LabelRecipe
 from pipeline.plan.chunking import ChunkPlan
-from pipeline.plan.group import ArrayDesign, GroupDesign
+from pipeline.plan.group import GroupDesign
 from pipeline.shards.fill import Blocks
 from pipeline.storage.new_objects import write_object
 from pipeline.storage.objects import find_object
@@ -98,15 +99,12 @@ def prepare_arrivals(labels: ArrivalLabels, recipe: LabelRecipe, grid: DatasetGr
     )
     picks_url = f"{url}/{layout.SCRATCH}/picks"
     _write_picks(picks_url, picks, chunks)
-    array = ArrayDesign(
-        name=recipe.variable,
-        role=Role.CLASS_LABEL,
+    array = class_array(
+        recipe,
         dims=(*dims, grid.main.dims[-1]),
-        dtype="uint8",
         chunks=chunks,
-        fill=recipe.ignore_value,
-        long_name="phase of an arrival",
         classes={0: "none", **dict(enumerate(labels.phases, start=1))},
+        long_name="phase of an arrival",
     )
     interval = grid.interval or 1.0
     maker = ArrivalMaker(

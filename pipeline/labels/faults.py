@@ -13,13 +13,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from data_catalog import InputError, Role
+from data_catalog import InputError
 from pipeline.group_run import Made
+from pipeline.labels.class_array import class_array
 from pipeline.labels.grid import DatasetGrid
 from pipeline.labels.point_text import Points, read_points
 from pipeline.labels.recipe import FaultLabels, LabelRecipe
 from pipeline.labels.z import Z, described, z_of
-from pipeline.plan.group import ArrayDesign, GroupDesign
+from pipeline.plan.group import GroupDesign
 from pipeline.shards.fill import Blocks
 
 CLASSES = {0: "none", 1: "fault"}
@@ -140,15 +141,8 @@ def prepare_faults(labels: FaultLabels, recipe: LabelRecipe, grid: DatasetGrid) 
         _sticks(found, Z[choice], grid, fault.path)
         for fault, found, choice in zip(labels.faults, points, choices, strict=True)
     )
-    mask = ArrayDesign(
-        name=recipe.variable,
-        role=Role.CLASS_LABEL,
-        dims=grid.main.dims,
-        dtype="uint8",
-        chunks=grid.chunks,
-        fill=recipe.ignore_value,
-        long_name="whether a fault is near",
-        classes=CLASSES,
+    mask = class_array(
+        recipe, dims=grid.main.dims, chunks=grid.chunks, classes=CLASSES, long_name="whether a fault is near"
     )
     maker = FaultMaker(
         faults, grid.main.shape[-1], labels.width, labels.ignore_band, recipe.variable, recipe.ignore_value

@@ -14,13 +14,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from data_catalog import InputError, Role
+from data_catalog import InputError, Role, layout
 from pipeline.group_run import Made
+from pipeline.labels.class_array import class_array
 from pipeline.labels.grid import DatasetGrid
 from pipeline.labels.point_text import read_points
 from pipeline.labels.recipe import HorizonLabels, LabelRecipe
 from pipeline.labels.z import Z, described, z_of
-from pipeline.plan.group import ArrayDesign, FieldDesign, GroupDesign
+from pipeline.plan.group import FieldDesign, GroupDesign
 from pipeline.shards.fill import Blocks
 from pipeline.storage.new_objects import write_object
 from pipeline.storage.objects import find_object
@@ -214,7 +215,7 @@ def prepare_horizons(labels: HorizonLabels, recipe: LabelRecipe, grid: DatasetGr
         for horizon, found, choice in zip(labels.horizons, points, choices, strict=True)
     }
     crossings = _crossings(rows, grid)
-    points_url = f"{url}/work/points"
+    points_url = f"{url}/{layout.SCRATCH}/points"
     _write_points(points_url, rows, labels.gap, grid)
     names = tuple(horizon.name for horizon in labels.horizons)
     maker = HorizonMaker(
@@ -246,15 +247,12 @@ def _design(labels: HorizonLabels, recipe: LabelRecipe, grid: DatasetGrid) -> Gr
         )
         for horizon in labels.horizons
     )
-    zones = ArrayDesign(
-        name=recipe.variable,
-        role=Role.CLASS_LABEL,
+    zones = class_array(
+        recipe,
         dims=grid.main.dims,
-        dtype="uint8",
         chunks=grid.chunks,
-        fill=recipe.ignore_value,
-        long_name="zone between horizons",
         classes=dict(enumerate(labels.zones or ())),
+        long_name="zone between horizons",
     )
     return GroupDesign(
         arrays=(zones,) if labels.zones else (), fields=fields, chunks=grid.chunks, task_dims=2, codec=recipe.codec

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data_catalog import InputError, Kind, Role
+from data_catalog import InputError, Kind
 from pipeline.group_run import Made
+from pipeline.labels.class_array import class_array
 from pipeline.labels.grid import DatasetGrid
 from pipeline.labels.recipe import LabelRecipe, PictureLabels
 from pipeline.pictures.names import section_numbers
 from pipeline.pictures.read import SUFFIXES, picture_size, read_colours
-from pipeline.plan.group import ArrayDesign, GroupDesign
+from pipeline.plan.group import GroupDesign
 from pipeline.shards.fill import Blocks
 from pipeline.storage.many_files import matching_files
 
@@ -138,15 +139,8 @@ def prepare_pictures(labels: PictureLabels, recipe: LabelRecipe, grid: DatasetGr
             )
     for url in {*list(placed.values())[:: max(1, len(placed) // LOOKED_AT)]}:
         _refuse_unknown(url, labels)
-    array = ArrayDesign(
-        name=recipe.variable,
-        role=Role.CLASS_LABEL,
-        dims=grid.main.dims,
-        dtype="uint8",
-        chunks=grid.chunks,
-        fill=recipe.ignore_value,
-        long_name=f"{recipe.variable} class",
-        classes=labels.classes,
+    array = class_array(
+        recipe, dims=grid.main.dims, chunks=grid.chunks, classes=labels.classes, long_name=f"{recipe.variable} class"
     )
     maker = PictureMaker(
         placed, axis, grid.main.shape, labels.each != "example", labels, recipe.variable, recipe.ignore_value

@@ -13,11 +13,12 @@ from distributed import Client
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from data_catalog import InputError, Role, layout
+from data_catalog import InputError, layout
 from pipeline.group_run import Made
+from pipeline.labels.class_array import class_array
 from pipeline.labels.grid import MOST_RESIDUAL, BinMap, DatasetGrid, fit_bin_map
 from pipeline.labels.recipe import LabelRecipe, VolumeLabels
-from pipeline.plan.group import ArrayDesign, GroupDesign
+from pipeline.plan.group import GroupDesign
 from pipeline.recipe import Label
 from pipeline.segy.samples import StoredTraces
 from pipeline.shards.classes import as_classes
@@ -157,15 +158,8 @@ def prepare_volume(labels: VolumeLabels, recipe: LabelRecipe, grid: DatasetGrid,
         )
     if not told["labelled"]:
         raise InputError(f"no trace of the label volume lies on {grid.entry.name!r}.")
-    array = ArrayDesign(
-        name=recipe.variable,
-        role=Role.CLASS_LABEL,
-        dims=grid.main.dims,
-        dtype="uint8",
-        chunks=grid.chunks,
-        fill=recipe.ignore_value,
-        long_name=f"{recipe.variable} class",
-        classes=labels.classes,
+    array = class_array(
+        recipe, dims=grid.main.dims, chunks=grid.chunks, classes=labels.classes, long_name=f"{recipe.variable} class"
     )
     maker = VolumeMaker(
         survey=survey,

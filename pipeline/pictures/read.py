@@ -1,13 +1,14 @@
 """One picture as an array: decoded by Pillow, refused in a sentence where it cannot be."""
 
 import io
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from data_catalog import InputError
+from data_catalog.storage import open_storage
 from pipeline.storage.objects import read_object
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".gif")
@@ -22,8 +23,12 @@ def picture_size(url: str) -> tuple[int, int]:
     Raises:
         InputError: If it is none.
     """
-    with _opened(url) as picture:
-        return picture.height, picture.width
+    filesystem, path = open_storage(url)
+    try:
+        with filesystem.open(path, "rb") as file, _picture(file, url) as picture:  # no more of it than its header
+            return picture.height, picture.width
+    except FileNotFoundError:
+        raise InputError(f"no such file: {url}.") from None
 
 
 def read_grey(url: str) -> NDArray[Any]:
@@ -57,7 +62,11 @@ def _opened(url: str) -> Image.Image:
         content = read_object(url)
     except FileNotFoundError:
         raise InputError(f"no such file: {url}.") from None
+    return _picture(io.BytesIO(content), url)
+
+
+def _picture(file: IO[bytes], url: str) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(content))
+        return Image.open(file)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise InputError(f"{url} is no picture that can be read: {error}.") from None
