@@ -85,7 +85,7 @@ def _open(name: str, catalog: Catalog, chunk: tuple[int, ...]) -> WindowDataset:
         batch_size=BATCH_SIZE,
         normalise=False,
         feed=FeedConfig(threads=THREADS),
-        catalog=catalog.folder,
+        catalog=catalog.place,
     )
 
 

@@ -95,7 +95,7 @@ def _measure(case: Case, call: Call, folder: Path, python: Path | None, ours: Ta
         batch_size=case.batch_size,
         normalise=False,
         feed=FeedConfig(resident_nbytes=case.resident_nbytes),
-        catalog=catalog.folder,
+        catalog=catalog.place,
     )
     _rate(dataset, windows=len(dataset.plan))  # checks checksums, and brings the store into the page cache
     counts = dataset.reader.boxes.counts

@@ -37,7 +37,7 @@ def main() -> None:
         os.sync()
         for part, of in names.items():
             script = Path(__file__).with_name("loader_process.py")
-            command = [sys.executable, script, part, of, catalog.folder]
+            command = [sys.executable, script, part, of, catalog.place]
             runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(call.repeats)]
             found = [json.loads(run.stdout) for run in runs]
             for figure in found[0]:

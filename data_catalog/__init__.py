@@ -88,7 +88,7 @@ class _Datasets(Mapping[str, "xarray.Dataset"]):
         return list(self)
 
     def __repr__(self) -> str:
-        return f"datasets in {Catalog().folder}: {', '.join(self) or 'none'}"
+        return f"datasets in {Catalog().place}: {', '.join(self) or 'none'}"
 
 
 datasets = _Datasets()

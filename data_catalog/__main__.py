@@ -9,7 +9,7 @@ from rich.table import Table
 from data_catalog import command_line, layout
 from data_catalog.catalog import Catalog
 from data_catalog.command_line import CatalogOption
-from data_catalog.errors import ConformanceError, InputError
+from data_catalog.errors import InputError
 from data_catalog.removal import store_exists
 from data_catalog.schema import Entry, Kind
 from data_catalog.search import Search, parse_nbytes
@@ -49,7 +49,7 @@ def list_entries(
             raise InputError("\n".join(broken))
         return
     if not opened.names() and not opened.unfinished_names():
-        print(f"no datasets in {opened.folder}; `python -m pipeline convert` makes one.")
+        print(f"no datasets in {opened.place}; `python -m pipeline convert` makes one.")
         return
     broken = _list_finished(opened, search)
     if search == Search():
@@ -60,16 +60,8 @@ def list_entries(
 
 def _read_all(catalog: Catalog, search: Search) -> tuple[list[Entry], list[str]]:
     """The entries that are looked for, and what is wrong with those that cannot be read."""
-    found, broken = [], []
-    for name in catalog.names():
-        try:
-            entry = catalog.read(name)
-        except ConformanceError as error:
-            broken.append(str(error))
-            continue
-        if search.finds(entry):
-            found.append(entry)
-    return found, broken
+    entries, broken = catalog.read_all()
+    return [entry for entry in entries if search.finds(entry)], [str(error) for error in broken]
 
 
 def _list_finished(catalog: Catalog, search: Search) -> list[str]:

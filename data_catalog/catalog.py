@@ -1,51 +1,55 @@
-"""A folder of JSON entries, one file each, replaced atomically; and beside them what is not finished yet."""
+"""Entries by name, on a disk or in an object store; and beside them what is not finished yet."""
 
-import fcntl
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
 from data_catalog import layout
 from data_catalog.conformance import check_entry, check_store, parse_entry
 from data_catalog.errors import ConformanceError, InputError
+from data_catalog.folder import Folder, Standing
 from data_catalog.lease import hold_lease
+from data_catalog.local_folder import LocalFolder
+from data_catalog.object_folder import ObjectFolder
 from data_catalog.removal import empty_store, remove_empty_folder, store_exists
-from data_catalog.schema import NAME_PATTERN, SPEC_VERSION, Derived, Entry
-from data_catalog.storage import overlap, remove_leftovers, same_place, write_atomically
-from data_catalog.unfinished import Unfinished, begin_unfinished, read_unfinished, write_unfinished
+from data_catalog.schema import NAME_PATTERN, SPEC_VERSION, Derived, Entry, holds_password
+from data_catalog.storage import is_local, open_storage, overlap, same_place
+from data_catalog.unfinished import Unfinished, begin_unfinished
 
 CATALOG_VARIABLE = "TRACEMILL_CATALOG"
 DEFAULT_FOLDER = Path(__file__).parent / "entries"
-UNFINISHED_FOLDER = "unfinished"
 
 MOST_TRIES = 5
 """Of publishing a revision, where several of one dataset end together."""
 
 
 class Catalog:
-    """The entries in one folder.
+    """The entries in one place, a folder or an fsspec URL.
 
-    An entry is visible exactly when its file is: it is written beside its place, flushed, and renamed. A lock on
-    the folder, held while comparing and renaming and released by the kernel with the process, makes replacing an
-    entry a compare-and-swap on its revision.
+    An entry is visible exactly when it is whole: how a name stands is changed in one step, which compares the present
+    revision and fails where another writer was faster.
 
-    A dataset without an entry yet has a record in ``unfinished/``, so that it can be found and removed. Where there
-    are both, the entry counts.
+    A dataset without an entry yet has a record instead, so that it can be found and removed.
+
+    Attributes:
+        place: Path or URL.
     """
 
-    def __init__(self, folder: str | Path | None = None) -> None:
-        """Args: folder: Where the entries are; by default ``$TRACEMILL_CATALOG``, then ``data_catalog/entries``."""
-        place = str(folder or os.environ.get(CATALOG_VARIABLE) or DEFAULT_FOLDER)
-        if "://" in place:
-            raise InputError(f"{place} is a URL: a catalog is a folder of this machine, or one that it has mounted.")
-        self.folder = Path(place)
+    def __init__(self, place: str | Path | None = None) -> None:
+        """Args: place: Where the entries are; by default ``$TRACEMILL_CATALOG``, then ``data_catalog/entries``.
+
+        Raises:
+            InputError: If it is a URL that nothing installed can open, or one with a password in it.
+        """
+        self._folder = _open_folder(str(place or os.environ.get(CATALOG_VARIABLE) or DEFAULT_FOLDER))
+        self.place = self._folder.place
 
     def names(self) -> list[str]:
-        """Names of all entries, sorted; empty where the folder does not exist yet."""
-        return sorted(path.stem for path in self.folder.glob("*.json") if re.fullmatch(NAME_PATTERN, path.stem))
+        """Names of all entries, sorted; empty where the place does not exist yet."""
+        return self._folder.names()
 
     def read(self, name: str) -> Entry:
         """The entry of that name.
@@ -54,15 +58,21 @@ class Catalog:
             InputError: If there is none; names the closest ones.
             ConformanceError: If it breaks the contract.
         """
-        path = self._path(name)
-        try:
-            text = path.read_bytes()
-        except FileNotFoundError:
-            raise self._no_entry(name) from None
-        entry = parse_entry(text, place=str(path))
-        if entry.name != name:
-            raise InputError(f"{path} holds an entry named {entry.name!r}; rename the file or the entry.")
-        return entry
+        text = self._standing(name).entry
+        if text is None:
+            raise self._no_entry(name)
+        return self._parse(name, text)
+
+    def read_all(self) -> tuple[list[Entry], list[InputError]]:
+        """All entries, by name, and what is wrong with those that cannot be read."""
+        entries, broken = [], []
+        for name, standing in self._folder.standings():
+            if standing.entry is not None:
+                try:
+                    entries.append(self._parse(name, standing.entry))
+                except InputError as error:
+                    broken.append(error)
+        return entries, broken
 
     def open(self, name: str) -> Entry:
         """The entry of that name, once its store has been judged as well.
@@ -81,23 +91,22 @@ class Catalog:
 
         Raises:
             ConformanceError: If the entry or its store breaks the contract.
-            InputError: If another revision was published meanwhile, or the folder cannot be written.
+            InputError: If another revision was published meanwhile, or the place cannot be written.
         """
         if problems := check_entry(entry) + check_store(entry):
             raise ConformanceError(f"dataset {entry.name!r}", problems)
-        with self._locked():
-            path = self._path(entry.name)
-            present = self.read(entry.name).revision if path.exists() else 0
-            if entry.revision != present + 1:
+        text = f"{entry.model_dump_json(indent=2, exclude_none=True)}\n".encode()
+
+        def replaced(present: Standing) -> Standing:
+            revision = 0 if present.entry is None else self._parse(entry.name, present.entry).revision
+            if entry.revision != revision + 1:
                 raise InputError(
-                    f"dataset {entry.name!r} is at revision {present} in {self.folder}, and revision {entry.revision} "
+                    f"dataset {entry.name!r} is at revision {revision} in {self.place}, and revision {entry.revision} "
                     "cannot follow it: choose another --name, or read the entry again and repeat the change."
                 )
-            write_atomically(path, entry.model_dump_json(indent=2, exclude_none=True) + "\n")
-            unfinished = self._unfinished_path(entry.name)
-            unfinished.unlink(missing_ok=True)
-            remove_leftovers(path)
-            remove_leftovers(unfinished)
+            return Standing(entry=text)
+
+        self._change(entry.name, replaced)
 
     def begin(self, name: str, url: str) -> Unfinished:
         """Records that a dataset is about to be made; again for the same store, that it goes on.
@@ -111,54 +120,56 @@ class Catalog:
 
         Raises:
             InputError: If the name is taken, the store belongs to another dataset or to an earlier attempt elsewhere,
-                the URL holds a password, or the folder cannot be written.
+                the URL holds a password, or the place cannot be written.
         """
-        path = self._unfinished_path(name)
         record = begin_unfinished(name, url)
-        with self._locked():
-            if self._path(name).exists():
+
+        def begun(present: Standing) -> Standing:
+            if present.entry is not None:
                 raise self.taken(name)
-            if present := self.unfinished(name):
-                if same_place(present.url, record.url):
-                    return present
+            if present.unfinished is None:
+                self._check_unshared(name, record.url)
+                return Standing(unfinished=record)
+            if not same_place(present.unfinished.url, record.url):
                 raise InputError(
-                    f"dataset {name!r} was begun at {present.url} and is unfinished, so it cannot be made at "
-                    f"{record.url} as well: name that place again to go on with it, discard it with "
+                    f"dataset {name!r} was begun at {present.unfinished.url} and is unfinished, so it cannot be made "
+                    f"at {record.url} as well: name that place again to go on with it, discard it with "
                     f"`python -m data_catalog remove {name}`, or choose another name."
                 )
-            if other := self._sharing(name, record.url, among=self.names() + self.unfinished_names()):
-                raise InputError(
-                    f"{record.url} is where dataset {other!r} lies: choose another --out, or discard that dataset with "
-                    f"`python -m data_catalog remove {other}`."
-                )
-            write_unfinished(path, record)
-        return record
+            return present
+
+        self._change(name, begun)
+        try:  # where names are changed one by one, two of them may have begun at one place in the same moment
+            self._check_unshared(name, record.url)
+        except InputError:
+            self.forget(name)
+            raise
+        return self.unfinished(name) or record
 
     def taken(self, name: str) -> InputError:
         """Says that there is an entry of that name already."""
-        return InputError(f"{self.folder} already has a dataset named {name!r}: choose another --name.")
+        return InputError(f"{self.place} already has a dataset named {name!r}: choose another --name.")
 
     def forget(self, name: str) -> None:
         """Drops the record of a dataset that was begun and refused before anything of it was made."""
-        self._unfinished_path(name).unlink(missing_ok=True)
+        self._change(name, lambda present: Standing(entry=present.entry))
 
     def unfinished(self, name: str) -> Unfinished | None:
         """The record of a dataset that has no entry yet; None where there is none, or an entry.
 
         Raises:
-            InputError: If its file is not such a record.
+            InputError: If what is there is no such record.
         """
-        return None if self._path(name).exists() else read_unfinished(self._unfinished_path(name))
+        return self._standing(name).unfinished
 
     def unfinished_names(self) -> list[str]:
         """Names of all datasets that have a record and no entry, sorted."""
-        found = {path.stem for path in (self.folder / UNFINISHED_FOLDER).glob("*.json")}
-        return sorted(name for name in found - set(self.names()) if re.fullmatch(NAME_PATTERN, name))
+        return self._folder.unfinished_names()
 
     def remove(self, name: str) -> bool:
         """Deletes a dataset, finished or not: first its entry, so that none sees half of it, then its store.
 
-        A record in ``unfinished/`` is kept until all is gone: a removal that was interrupted is finished by another.
+        A record is kept until all is gone: a removal that was interrupted is finished by another.
 
         Returns:
             Whether there was a store; False if it was gone before.
@@ -168,10 +179,10 @@ class Catalog:
             WorkError: If something in the store could not be deleted.
         """
         url = self.store_of(name)
-        if other := self._sharing(name, url, among=self.names()):
+        if other := self._sharing(name, url):
             raise InputError(
                 f"{url} is where dataset {other!r} lies as well, so {name!r} cannot be removed without it: "
-                f"correct or delete the file of the wrong one in {self.folder} by hand."
+                f"correct or delete {self._folder.path_of(name)} or {self._folder.path_of(other)} by hand."
             )
         existed = store_exists(url)
         if existed:
@@ -181,7 +192,7 @@ class Catalog:
         else:
             self._withdraw(name, url)
         remove_empty_folder(url)
-        self._unfinished_path(name).unlink(missing_ok=True)
+        self.forget(name)
         return existed
 
     def check_derived_id(self, name: str, derived_id: str) -> None:
@@ -215,7 +226,7 @@ class Catalog:
 
         Raises:
             ConformanceError: If the group breaks the contract.
-            InputError: If the entry has such a group by now, or the folder cannot be written.
+            InputError: If the entry has such a group by now, or the place cannot be written.
         """
 
         def with_group(entry: Entry) -> Entry:
@@ -237,7 +248,7 @@ class Catalog:
 
         Raises:
             ConformanceError: If the new entry breaks the contract.
-            InputError: If there is no such dataset, or the folder cannot be written.
+            InputError: If there is no such dataset, or the place cannot be written.
         """
         for _ in range(MOST_TRIES):
             entry = self.read(name)
@@ -287,28 +298,28 @@ class Catalog:
         Raises:
             InputError: If there is no such dataset.
         """
-        record = self.unfinished(name)
-        return record.url if record else self.read(name).url
+        return self._url(name, self._standing(name))
 
     def check_writable(self) -> None:
-        """Makes the folder and proves that an entry could be written.
+        """Makes the folder where there is none, and proves that an entry could be written.
 
         Raises:
             InputError: If it cannot.
         """
-        with self._locked():
-            pass
+        self._folder.check_writable()
 
-    def _path(self, name: str) -> Path:
-        if not re.fullmatch(NAME_PATTERN, name):
-            raise InputError(
-                f"{name!r} is not a dataset name: letters, digits, '.', '_' and '-', at most 100, "
-                "beginning with a letter or digit."
-            )
-        return self.folder / f"{name}.json"
+    def _standing(self, name: str) -> Standing:
+        return self._folder.read(_checked_name(name))
 
-    def _unfinished_path(self, name: str) -> Path:
-        return self.folder / UNFINISHED_FOLDER / self._path(name).name
+    def _change(self, name: str, step: Callable[[Standing], Standing]) -> None:
+        self._folder.change(_checked_name(name), step)
+
+    def _parse(self, name: str, text: bytes) -> Entry:
+        place = self._folder.path_of(name)
+        entry = parse_entry(text, place=place)
+        if entry.name != name:
+            raise InputError(f"{place} holds an entry named {entry.name!r}; rename the file or the entry.")
+        return entry
 
     def _no_entry(self, name: str) -> InputError:
         if record := self.unfinished(name):
@@ -321,39 +332,52 @@ class Catalog:
         if near := get_close_matches(name, known, n=3):
             hint = f"did you mean {', '.join(near)}?"
         else:
-            nothing = "it is empty." if self.folder.is_dir() else "there is no such folder."
+            nothing = "it is empty." if self._folder.is_there() else "there is nothing."
             hint = f"it has {', '.join(known[:5])}{' and others' * (len(known) > 5)}." if known else nothing
         return InputError(
-            f"no dataset named {name!r} in the catalog at {self.folder}: {hint} "
-            "`python -m data_catalog list` shows all of them; --catalog names another folder."
+            f"no dataset named {name!r} in the catalog at {self.place}: {hint} "
+            "`python -m data_catalog list` shows all of them; --catalog names another place."
         )
 
-    def _sharing(self, name: str, url: str, *, among: list[str]) -> str | None:
+    def _check_unshared(self, name: str, url: str) -> None:
+        if other := self._sharing(name, url):
+            raise InputError(
+                f"{url} is where dataset {other!r} lies: choose another --out, or discard that dataset with "
+                f"`python -m data_catalog remove {other}`."
+            )
+
+    def _sharing(self, name: str, url: str) -> str | None:
         """Which other dataset has its store there, around it or inside; None where none has."""
-        for other in among:
+        for other, standing in self._folder.standings():
             with suppress(InputError):  # `list` tells of what cannot be read
-                if other != name and overlap(url, self.store_of(other)):
+                if other != name and overlap(url, self._url(other, standing)):
                     return other
         return None
 
+    def _url(self, name: str, standing: Standing) -> str:
+        if standing.entry is not None:
+            return self._parse(name, standing.entry).url
+        if standing.unfinished is not None:
+            return standing.unfinished.url
+        raise self._no_entry(name)
+
     def _withdraw(self, name: str, url: str) -> None:
         """Replaces an entry by a record: the dataset is out of sight, and not forgotten."""
-        with self._locked():
-            path = self._path(name)
-            if path.exists():
-                write_unfinished(self._unfinished_path(name), begin_unfinished(name, url))
-                path.unlink()
+        record = begin_unfinished(name, url)
+        self._change(name, lambda present: present if present.entry is None else Standing(unfinished=record))
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = open(self.folder / ".lock", "a")  # noqa: SIM115 (closed below, after the lock is released)
-        except OSError as error:
-            raise InputError(
-                f"the catalog folder {self.folder} cannot be written ({error.strerror}): "
-                "name another one with --catalog or $TRACEMILL_CATALOG."
-            ) from None
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+
+def _open_folder(place: str) -> Folder:
+    if holds_password(place):
+        raise InputError("the catalog's URL holds a password: leave it to the environment.")
+    filesystem, path = open_storage(place)
+    return LocalFolder(Path(path)) if is_local(filesystem) else ObjectFolder(place)
+
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise InputError(
+            f"{name!r} is not a dataset name: letters, digits, '.', '_' and '-', at most 100, "
+            "beginning with a letter or digit."
+        )
+    return name

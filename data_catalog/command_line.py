@@ -4,7 +4,6 @@ import gc
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +12,8 @@ from rich.console import Console
 from data_catalog.errors import InputError, WorkError
 
 CatalogOption = Annotated[
-    Path | None, typer.Option("--catalog", help="Folder of entries [$TRACEMILL_CATALOG, then data_catalog/entries].")
+    str | None,
+    typer.Option("--catalog", help="Folder or URL of entries [$TRACEMILL_CATALOG, then data_catalog/entries]."),
 ]
 """The option that every command takes."""
 

@@ -19,10 +19,14 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Size = Annotated[int, Field(gt=0)]
 
 
-def _without_credentials(url: str) -> str:
-    # Not by urlsplit, which finds no password where a key holds a slash.
+def holds_password(url: str) -> bool:
+    """Whether a URL has a password in it. Not by urlsplit, which finds none where a key holds a slash."""
     credentials, at, _ = url.partition("://")[2].partition("@")
-    if at and ":" in credentials:
+    return bool(at) and ":" in credentials
+
+
+def _without_credentials(url: str) -> str:
+    if holds_password(url):
         raise ValueError("a URL in the catalog must not hold a password; leave it to the environment")
     return url
 

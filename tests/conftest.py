@@ -36,13 +36,12 @@ def real_data() -> Path:
 def object_store() -> Iterator[str]:
     """Endpoint of an S3 server of the tests' own, on loopback."""
     pytest.importorskip("s3fs")
-    moto_server = pytest.importorskip("moto.server")
+    pytest.importorskip("moto.server")
+    from tests.object_store import serve_objects
+
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # else a line for each request
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with serve_objects() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

@@ -95,3 +95,13 @@ def make_entry(entry_values: dict[str, Any]) -> Callable[..., Entry]:
         return Entry.model_validate(entry_values | changes)
 
     return make
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def catalog_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A catalog of the test's own, on a disk or in an object store, also for the commands that it runs."""
+    if request.param == "folder":
+        return str(request.getfixturevalue("catalog_folder"))
+    place = f"{request.getfixturevalue('bucket_url')}/entries"
+    monkeypatch.setenv("TRACEMILL_CATALOG", place)
+    return place

@@ -1,6 +1,6 @@
 """A process that adds, replaces, lists and removes entries until it is killed; never imported.
 
-Arguments: folder of the catalog, a store that all entries of ``shared`` name, folder for stores of its own, its number,
+Arguments: place of the catalog, a store that all entries of ``shared`` name, folder for stores of its own, its number,
 and the file that it notes in what has been done, each line only when the call has returned.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from data_catalog import Catalog, Entry, InputError
 
-folder, template, stores, number, notes = sys.argv[1:]
-catalog, chance = Catalog(folder), random.Random(os.getpid())
+place, template, stores, number, notes = sys.argv[1:]
+catalog, chance = Catalog(place), random.Random(os.getpid())
 example = catalog.read("shared")
 
 
@@ -46,12 +46,9 @@ def replace(count: int) -> None:
 
 
 def list_all(count: int) -> None:
-    for name in catalog.names():
-        try:
-            catalog.read(name)  # judged: a torn one would raise
-        except InputError as error:
-            if not str(error).startswith(("no dataset named", f"dataset {name!r} is unfinished")):
-                note("torn", name, str(error))
+    _, broken = catalog.read_all()  # judged: a torn one is told
+    for error in broken:
+        note("torn", *str(error).split())
     note("listed", str(count))
 
 

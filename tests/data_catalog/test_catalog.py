@@ -1,4 +1,4 @@
-"""A folder of entries: atomic, compared and swapped, and clear about what it does not have."""
+"""Entries by name: atomic, compared and swapped, and clear about what there is not."""
 
 import multiprocessing
 import sys
@@ -11,17 +11,16 @@ from data_catalog import Catalog, ConformanceError, Entry, InputError, command_l
 from data_catalog.__main__ import app
 
 
-def test_published_entries_are_read_back(make_entry: Callable[..., Entry], catalog_folder: Path) -> None:
+def test_published_entries_are_read_back(make_entry: Callable[..., Entry], catalog_place: str) -> None:
     catalog = Catalog()
     assert catalog.names() == []
     entry = make_entry()
     catalog.publish(entry)
     assert catalog.names() == ["survey"]
-    assert catalog.open("survey") == entry
-    assert sorted(path.name for path in catalog_folder.iterdir()) == [".lock", "survey.json"]
+    assert catalog.open("survey") == Catalog().open("survey") == entry
 
 
-def test_a_revision_must_follow_the_present_one(make_entry: Callable[..., Entry], catalog_folder: Path) -> None:
+def test_a_revision_must_follow_the_present_one(make_entry: Callable[..., Entry], catalog_place: str) -> None:
     catalog = Catalog()
     catalog.publish(make_entry())
     with pytest.raises(InputError, match="is at revision 1"):
@@ -30,38 +29,44 @@ def test_a_revision_must_follow_the_present_one(make_entry: Callable[..., Entry]
     assert catalog.read("survey").warnings == ("seen",)
 
 
-def test_an_entry_without_its_store_is_never_published(make_entry: Callable[..., Entry], catalog_folder: Path) -> None:
+def test_an_entry_without_its_store_is_never_published(make_entry: Callable[..., Entry], catalog_place: str) -> None:
     with pytest.raises(ConformanceError, match="no-store"):
         Catalog().publish(make_entry(url="/nowhere"))
     assert Catalog().names() == []
 
 
-def _publish(folder: Path, text: str) -> bool:
+def _publish(place: str, text: str) -> bool:
     try:
-        Catalog(folder).publish(Entry.model_validate_json(text))
+        Catalog(place).publish(Entry.model_validate_json(text))
     except InputError:
         return False
     return True
 
 
-def test_of_several_writers_of_one_revision_one_wins(make_entry: Callable[..., Entry], catalog_folder: Path) -> None:
+def test_of_several_writers_of_one_revision_one_wins(make_entry: Callable[..., Entry], catalog_place: str) -> None:
     texts = [make_entry(warnings=[f"writer {number}"]).model_dump_json() for number in range(8)]
     with multiprocessing.get_context("spawn").Pool(4) as pool:
-        won = pool.starmap(_publish, [(catalog_folder, text) for text in texts])
+        won = pool.starmap(_publish, [(catalog_place, text) for text in texts])
     assert sum(won) == 1
     assert Catalog().read("survey").warnings == (f"writer {won.index(True)}",)
 
 
 def test_the_folder_comes_from_the_call_then_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACEMILL_CATALOG", str(tmp_path / "environment"))
-    assert Catalog(tmp_path / "call").folder == tmp_path / "call"
-    assert Catalog().folder == tmp_path / "environment"
+    assert Catalog(tmp_path / "call").place == str(tmp_path / "call")
+    assert Catalog().place == str(tmp_path / "environment")
     monkeypatch.delenv("TRACEMILL_CATALOG")
-    assert Catalog().folder.parts[-2:] == ("data_catalog", "entries")
+    assert Path(Catalog().place).parts[-2:] == ("data_catalog", "entries")
+
+
+def test_a_folder_holds_a_file_for_each_entry(make_entry: Callable[..., Entry], catalog_folder: Path) -> None:
+    Catalog().publish(make_entry())
+    assert sorted(path.name for path in catalog_folder.iterdir()) == [".lock", "survey.json"]
+    assert Entry.model_validate_json((catalog_folder / "survey.json").read_bytes()) == make_entry()
 
 
 @pytest.mark.parametrize("name", ["../survey", "", "a b", ".hidden", "x" * 101, "survey\n"])
-def test_a_name_that_is_no_name(name: str, catalog_folder: Path) -> None:
+def test_a_name_that_is_no_name(name: str, catalog_place: str) -> None:
     with pytest.raises(InputError, match="is not a dataset name"):
         Catalog().read(name)
 
@@ -75,7 +80,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 def test_commands(
     make_entry: Callable[..., Entry],
-    catalog_folder: Path,
+    catalog_place: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

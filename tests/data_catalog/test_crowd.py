@@ -22,7 +22,7 @@ PATIENCE_S = 600
     [pytest.param(100, 6, id="100"), pytest.param(1000, 60, id="1000", marks=pytest.mark.slow)],
 )
 def test_nothing_is_torn_or_lost_in_a_crowd(
-    operations: int, kills: int, make_entry: Callable[..., Entry], catalog_folder: Path, tmp_path: Path
+    operations: int, kills: int, make_entry: Callable[..., Entry], catalog_place: str, tmp_path: Path
 ) -> None:
     catalog = Catalog()
     catalog.publish(make_entry(name="shared", split_by={"tokens": []}))
@@ -32,7 +32,7 @@ def test_nothing_is_torn_or_lost_in_a_crowd(
     template = make_entry().url
 
     def start(number: int) -> subprocess.Popen[bytes]:
-        arguments = [catalog_folder, template, stores, number, notes / str(number)]
+        arguments = [catalog_place, template, stores, number, notes / str(number)]
         return subprocess.Popen([sys.executable, WORKER, *map(str, arguments)])
 
     chance, begun, killed = random.Random(7), time.monotonic(), 0
@@ -66,7 +66,6 @@ def test_nothing_is_torn_or_lost_in_a_crowd(
     assert isinstance(tokens, list)
     assert len(tokens) == len(set(map(str, tokens))) == catalog.read("shared").revision - 1
     assert {line[1] for line in found if line[0] == "replaced"} <= set(map(str, tokens))
-    assert not list(catalog_folder.glob(".*.tmp")) or killed
 
 
 def _notes(folder: Path) -> list[list[str]]:

@@ -41,7 +41,7 @@ def main(folder: Path, url: str, header_scan: Any, first: int, step: int) -> Non
         assert found.keys() == expected.keys(), (number, stage, found.keys() ^ expected.keys())
         assert found == expected, (number, stage, [path for path in found if found[path] != expected[path]])
         assert not (store / "work").exists(), (number, stage)
-        left = {str(path.relative_to(catalog.folder)) for path in catalog.folder.rglob("*")}
+        left = {str(path.relative_to(catalog.place)) for path in Path(catalog.place).rglob("*")}
         assert left == {"made.json", ".lock", "unfinished"}, (number, stage, left)
         if not killed:
             break

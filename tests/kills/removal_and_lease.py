@@ -38,8 +38,8 @@ def try_removal(folder: Path) -> None:
             (store / name).write_bytes(b"1")
         (store / layout.PLAN).write_text("{}")
         (store / "zarr.json").write_text(json.dumps({"zarr_format": 3, "node_type": "group"}))
-        catalog.folder.mkdir(exist_ok=True)
-        (catalog.folder / "x.json").write_text(entry.model_dump_json())
+        Path(catalog.place).mkdir(exist_ok=True)
+        Path(catalog.place, "x.json").write_text(entry.model_dump_json())
         killed = killed_at_change(number, folder, lambda: catalog.remove("x"))
         entries, records, left = catalog.names(), catalog.unfinished_names(), {p.name for p in store.rglob("*")}
         assert entries != records or not left, f"{number}: the store is left, and forgotten: {left}"

@@ -360,7 +360,8 @@ class Conversion:
         assert [path for path in sorted(found) if found[path] != expected[path]] == []
         assert not self.exists(layout.WORK_GROUP)
         assert self.catalog.unfinished_names() == []
-        assert {path.name for path in self.catalog.folder.rglob("*")} == {f"{self.name}.json", ".lock", "unfinished"}
+        found = {path.name for path in Path(self.catalog.place).rglob("*")}
+        assert found == {f"{self.name}.json", ".lock", "unfinished"}
 
     def close(self) -> None:
         for process in self._processes:

@@ -290,7 +290,7 @@ def test_an_unfinished_dataset_is_removed_and_made_anew(make_conversion, make_re
     resumed = make_resumed()
     resumed.stop_after(4)
     conversion = make_conversion({"name": "made", "out": str(resumed.store)})
-    ended = conversion.command("data_catalog", "remove", "made", "--yes", "--catalog", str(resumed.catalog.folder))
+    ended = conversion.command("data_catalog", "remove", "made", "--yes", "--catalog", resumed.catalog.place)
     assert ended.status == 0, ended
     assert not resumed.store.exists()
     assert resumed.catalog.unfinished_names() == []

@@ -185,7 +185,7 @@ class StoreMaker:
 
     def _environment(self) -> dict[str, str]:
         return os.environ | {
-            "TRACEMILL_CATALOG": str(self.catalog.folder),
+            "TRACEMILL_CATALOG": self.catalog.place,
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": f"{Path(__file__).parents[2]}{os.pathsep}{self.folder}",
         }
@@ -299,7 +299,7 @@ def call(stores: StoreMaker, monkeypatch: pytest.MonkeyPatch) -> Callable[..., i
     def run_main(*arguments: str | Path) -> int:
         from trainer.__main__ import main
 
-        monkeypatch.setenv("TRACEMILL_CATALOG", str(stores.catalog.folder))
+        monkeypatch.setenv("TRACEMILL_CATALOG", stores.catalog.place)
         monkeypatch.setattr(sys, "argv", ["trainer", *map(str, arguments)])
         with pytest.raises(SystemExit) as exit_:
             main()

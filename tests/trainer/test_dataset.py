@@ -18,7 +18,7 @@ WINDOW = {"crossline": 16, "time": 16}
 def open_windows(stores, salt_stack):
     def open_(**settings):
         return WindowDataset(
-            "salt", catalog=stores.catalog.folder, **({"window": WINDOW, "batch_size": 8, "label": "salt"} | settings)
+            "salt", catalog=stores.catalog.place, **({"window": WINDOW, "batch_size": 8, "label": "salt"} | settings)
         )
 
     return open_
@@ -69,7 +69,7 @@ def test_inputs_may_have_the_type_of_their_source(stores, dtype):
     entry = stores.make_salt("own", dtype=dtype) if dtype != "uint8" else stores.make_line("own", dtype=dtype)
     window = {"crossline": 16, "time": 16} if dtype != "uint8" else {"trace": 16, "time": 16}
     stored = zarr.open_group(entry.url, mode="r")["amplitude"][...].astype(np.float32)
-    settings = {"catalog": stores.catalog.folder, "window": window, "batch_size": 4}
+    settings = {"catalog": stores.catalog.place, "window": window, "batch_size": 4}
     datasets = [WindowDataset("own", normalise=normalise, **settings) for normalise in (False, True)]
     raw, normalised = (next(iter(dataset)) for dataset in datasets)
     assert raw["input"].dtype == normalised["input"].dtype == torch.float32
@@ -89,7 +89,7 @@ def test_inputs_and_labels_may_share_the_examples_alone(stores):
     group = zarr.open_group(stores.make_examples("shots").url, mode="r")
     dataset = WindowDataset(
         "shots",
-        catalog=stores.catalog.folder,
+        catalog=stores.catalog.place,
         window={"shot": 2, "time": 20, "receiver": 6},
         batch_size=4,
         label="velocity",
@@ -309,7 +309,7 @@ def test_a_dataset_on_an_object_store_is_kept_on_disk(
 
     def open_remote():
         return WindowDataset(
-            "remote", catalog=stores.catalog.folder, window=WINDOW, batch_size=8, label="salt", feed=feed
+            "remote", catalog=stores.catalog.place, window=WINDOW, batch_size=8, label="salt", feed=feed
         )
 
     expected = list(open_windows())
@@ -326,7 +326,7 @@ def test_an_object_store_that_fails_now_and_then_is_asked_again(stores, salt_sta
 
     S3FileSystem().put(salt_stack.url, f"{bucket_url}/salt.zarr", recursive=True)
     stores.catalog.publish(salt_stack.model_copy(update={"name": "flaky", "url": f"{bucket_url}/salt.zarr"}))
-    dataset = WindowDataset("flaky", catalog=stores.catalog.folder, window=WINDOW, batch_size=8)
+    dataset = WindowDataset("flaky", catalog=stores.catalog.place, window=WINDOW, batch_size=8)
     read, calls = FileSystemObjects._read, []
 
     def fails_every_third_time(self, *arguments, **settings):

@@ -52,6 +52,22 @@ def test_label_values_become_classes_and_the_rest_weighs_nothing():
     assert example.input.shape == (1, *SHAPE)
 
 
+def test_a_network_is_told_where_samples_lie():
+    amplitude = np.ones((2, 3), np.float32)
+    window = Window(stored=amplitude, amplitude=amplitude, live=amplitude > 0, label=None, box=((2, 4), (3, 6)))
+    task = Segmentation(task_data(), positions=("time", "trace"))
+    channels = task.prediction_input(window)
+    assert (task.in_channels, channels.dtype, channels.shape) == (3, np.float32, (3, 2, 3))
+    np.testing.assert_array_equal(channels[0], amplitude)
+    np.testing.assert_allclose(channels[1], [[0.2, 0.6, 1.0]] * 2, rtol=1e-6)  # samples 3 to 5 of 6
+    np.testing.assert_allclose(channels[2], [[1 / 3] * 3, [1.0] * 3], rtol=1e-6)  # traces 2 and 3 of 4
+
+
+def test_positions_along_a_dimension_that_the_network_does_not_see_are_refused():
+    with pytest.raises(InputError, match=r"task\.positions: inline is none of the window's dimensions: trace, time"):
+        Segmentation(task_data(), positions=("inline",))
+
+
 def test_a_label_outside_its_classes_is_refused():
     label = np.full(SHAPE, 255, np.uint8)
     label[1, 2:4] = 5, 200

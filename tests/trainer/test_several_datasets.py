@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ def test_trained_scored_audited_and_predicted(surveys, call, write_recipe, tmp_p
     for name in ("salt", "loud"):
         assert call("predict", tmp_path / "run", "--dataset", name) == 0
         assert "run" in surveys.catalog.open(name).derived
-    (surveys.catalog.folder / "loud.json").unlink()
+    Path(surveys.catalog.place, "loud.json").unlink()
     assert call("predict", tmp_path / "run", "--id", "alone") == 0, "it reads one dataset"
 
 

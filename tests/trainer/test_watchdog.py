@@ -36,7 +36,7 @@ main()
     )
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = os.environ | {
-        "TRACEMILL_CATALOG": str(stores.catalog.folder),
+        "TRACEMILL_CATALOG": stores.catalog.place,
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }

@@ -1,6 +1,6 @@
 """Segmentation: a class for each sample, learned from a ``class_label``."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,20 @@ from trainer.tasks.task import Batch, Example, OutputVariable, TaskData, Window
 ClassWeights = tuple[Annotated[float, Field(ge=0)], ...]
 
 
+class _Axis(NamedTuple):
+    """A dimension: its number among those of the variable and of the network, and its size."""
+
+    of_variable: int
+    of_network: int
+    size: int
+
+
 class Segmentation:
     """Cross-entropy, soft Dice where wanted, and metrics from one confusion matrix.
 
     Axes: N batch, K class, X the network's axes.
     """
 
-    in_channels = 1
     reach = 0
 
     def __init__(
@@ -31,6 +38,7 @@ class Segmentation:
         class_weights: ClassWeights | Literal["balanced"] | None = None,
         dice_weight: Annotated[float, Field(ge=0)] = 0.0,
         tversky: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] = (0.5, 0.5),
+        positions: tuple[str, ...] = (),
     ) -> None:
         """Makes the task.
 
@@ -41,10 +49,16 @@ class Segmentation:
             dice_weight: Weight of soft Dice beside the cross-entropy.
             tversky: What samples that are wrongly said to be of a class, and those of it that are missed, count in
                 Dice: alpha and beta of Tversky's index (Salehi et al., 2017). Rare classes want more of the second.
+            positions: Dimensions of the window along which the network is told where samples lie, a further channel
+                each (Liu et al., 2018): -1 at the first sample of the dataset, 1 at its last. Facies differ with depth,
+                which convolutions cannot see. Along a dimension that windows are flipped along it tells nothing.
 
         Raises:
-            InputError: If there is no class label, or the weights do not match its classes.
+            InputError: If there is no class label, the weights do not match its classes, or a position is along no
+                dimension of the window.
         """
+        self._position_axes = _position_axes(positions, data)
+        self.in_channels = 1 + len(positions)
         self._label_name, self._label = _class_label(data)
         assert self._label.ignore_value is not None, "the contract demands one"
         self._ignore_value = self._label.ignore_value
@@ -138,8 +152,9 @@ class Segmentation:
         return {"input": batch.input[0, 0], "label": batch.target[0], "prediction": output[0].argmax(dim=0)}
 
     def prediction_input(self, window: Window) -> npt.NDArray[np.float32]:
-        """The amplitudes, one channel."""
-        return window.amplitude[None]
+        """The amplitudes, one channel, and one for each dimension that positions are told along."""
+        positions = [self._positions(window, axis) for axis in self._position_axes]
+        return np.stack([window.amplitude, *positions]).astype(np.float32, copy=False)
 
     def predictions(self, output: npt.NDArray[np.float32], *, window: Window) -> dict[str, npt.NDArray[np.generic]]:
         """The likeliest class; of two classes also the probability of the second."""
@@ -151,6 +166,14 @@ class Segmentation:
             odds = np.exp(np.clip(output[0] - output[1], -80, 80))
             found[f"{self._label_name}_probability"] = np.where(window.live, 1 / (1 + odds), np.nan).astype(np.float32)
         return found
+
+    def _positions(self, window: Window, axis: _Axis) -> npt.NDArray[np.floating]:
+        """Where samples lie along an axis, on the network's axes."""
+        start, stop = window.box[axis.of_variable]
+        along = np.arange(start, stop) * (2 / max(axis.size - 1, 1)) - 1
+        shape = [1] * window.amplitude.ndim
+        shape[axis.of_network] = -1
+        return np.broadcast_to(along.reshape(shape), window.amplitude.shape)
 
     def _of_no_class(self, window: Window) -> str:
         assert window.label is not None
@@ -189,6 +212,16 @@ def _class_label(data: TaskData) -> tuple[str, Variable]:
             "class_label."
         )
     return data.label_name.rpartition("/")[2], data.label
+
+
+def _position_axes(positions: tuple[str, ...], data: TaskData) -> tuple[_Axis, ...]:
+    if unknown := [dim for dim in positions if dim not in data.network_dims]:
+        raise InputError(
+            f"config.task.positions: {', '.join(unknown)} is none of the window's dimensions: "
+            f"{', '.join(data.network_dims)}."
+        )
+    dims, shape = data.variable.dims, data.variable.shape
+    return tuple(_Axis(dims.index(dim), data.network_dims.index(dim), shape[dims.index(dim)]) for dim in positions)
 
 
 def _balanced(counts: dict[str, int] | None) -> ClassWeights | None:

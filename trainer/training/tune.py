@@ -89,7 +89,7 @@ class Trial:
     failure: str = ""
 
 
-def tune(config: Config, *, catalog: Path | None, devices: int, steps: int, console: Console) -> Way:
+def tune(config: Config, *, catalog: str | None, devices: int, steps: int, console: Console) -> Way:
     """Tries all ways, and prints what became of them.
 
     Args:
@@ -207,7 +207,7 @@ def write_way(path: Path, *, way: Way) -> None:
         raise InputError(f"{path} cannot be written ({error.strerror}).") from None
 
 
-def _try(way: Way, *, config: Config, catalog: Path | None, console: Console) -> Trial:
+def _try(way: Way, *, config: Config, catalog: str | None, console: Console) -> Trial:
     feed = config.feed.model_copy(update={"threads": way.threads})
     document = config.model_copy(update={"compute": way.compute, "feed": feed}).model_dump(mode="json")
     with (
@@ -224,7 +224,7 @@ def _try(way: Way, *, config: Config, catalog: Path | None, console: Console) ->
             return Trial(way, failure=str(error).partition("\n")[0])
 
 
-def _measured(document: dict[str, Any], catalog: Path | None) -> tuple[float, float, int]:
+def _measured(document: dict[str, Any], catalog: str | None) -> tuple[float, float, int]:
     """Windows a second, share of waiting, and most memory."""
     config = Config.model_validate(document)
     ranks = ranks_from_environment()
