@@ -34,7 +34,7 @@ from pipeline.label import described, load_label_recipe
 from pipeline.label import label as label_dataset
 from pipeline.recipe import as_duplicates, as_header_bytes, as_reading, extended_recipe, load_recipe
 from pipeline.shard_run import RunConduct
-from pipeline.split import load_split_recipe
+from pipeline.split import SURVEY, load_split_recipe, split_surveys
 from pipeline.split import split as split_dataset
 from pipeline.status import how_to_go_on, print_status, read_status
 from pipeline.storage.objects import absolute
@@ -426,8 +426,10 @@ def label(  # noqa: PLR0913 (a command's options)
 
 @app.command()
 def split(  # noqa: PLR0913 (a command's options)
-    name: Annotated[str, typer.Argument(help="The dataset.")],
-    by: Annotated[str, typer.Option(help="The dimension that is cut: inline, record, receiver, example, ...")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The dataset; with --by survey, several.")],
+    by: Annotated[
+        str, typer.Option(help="The dimension that is cut: inline, record, receiver, example, ...; or survey.")
+    ],
     shares: Annotated[
         str, typer.Option(metavar="NAME=SHARE,...", help="Of it, e.g. train=0.6,validation=0.2,test=0.2.")
     ],
@@ -444,10 +446,16 @@ def split(  # noqa: PLR0913 (a command's options)
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
     catalog: CatalogOption = None,
 ) -> None:
-    """Splits a dataset for training, and says how near and how alike the splits are."""
+    """Splits a dataset, and says how near and how alike the splits are; or deals whole datasets to splits."""
     values = {key: found[-1] for key, found in _lists(shares.split(","), "--shares").items()}
     recipe = load_split_recipe(by=by, shares=values, guard=guard, blocks=blocks, group=group, seed=seed)
-    entry, between = split_dataset(recipe, name=name, catalog=Catalog(catalog))
+    if by == SURVEY:
+        dealt = split_surveys(recipe, names=names, catalog=Catalog(catalog))
+        print(json.dumps(dealt, indent=2) if as_json else "\n".join(f"{name}: {into}" for name, into in dealt.items()))
+        return
+    if len(names) > 1:
+        raise InputError(f"{len(names)} datasets are split one by one, or dealt as wholes with --by survey.")
+    entry, between = split_dataset(recipe, name=names[0], catalog=Catalog(catalog))
     if as_json:
         told = [asdict(border) for border in between]
         print(json.dumps({"splits": entry.splits, "split_by": entry.split_by, "borders": told}, indent=2))

@@ -1,8 +1,10 @@
 """Splits of a published dataset: made, judged for leaks, and published with its next revision."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
+from math import prod
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,7 +16,17 @@ from data_catalog import Box, Catalog, Entry, InputError
 from data_catalog.conformance import check_splits
 from data_catalog.model_file import by_options
 from data_catalog.schema import Model, Name
-from pipeline.plan.split_plan import Ranges, cut_by_groups, cut_in_blocks, cut_in_order, nearest_distance
+from pipeline.plan.split_plan import (
+    Ranges,
+    cut_by_groups,
+    cut_in_blocks,
+    cut_in_order,
+    deal_whole,
+    nearest_distance,
+)
+
+SURVEY = "survey"
+"""What is cut where whole datasets are dealt to splits."""
 
 MOST_RANGES = 10_000
 """Of all splits together: the entry lists them."""
@@ -32,7 +44,7 @@ class SplitRecipe(Model):
     """How a dataset is split.
 
     Attributes:
-        by: The dimension that is cut.
+        by: The dimension that is cut, or `SURVEY`.
         shares: Of it, by split, in order.
         guard: Positions between splits that belong to none: at least a training window.
         blocks: Into how many blocks it is cut, which are dealt at random; None makes one range for each split.
@@ -113,6 +125,35 @@ def split(recipe: SplitRecipe, *, name: str, catalog: Catalog) -> tuple[Entry, t
 
     published = catalog.revise(name, with_splits, what="the splits")
     return published, borders(published, recipe.by, ranges)
+
+
+def split_surveys(recipe: SplitRecipe, *, names: Sequence[str], catalog: Catalog) -> dict[str, str]:
+    """Puts whole datasets into splits, dealt at random by the samples of their main variables; publishes all of them.
+
+    Args:
+        recipe: How; ``by`` is `SURVEY`.
+        names: The datasets.
+        catalog: Where they are.
+
+    Returns:
+        The split of each dataset.
+
+    Raises:
+        InputError: If a dataset cannot be opened or is named twice, there are fewer than splits, or the recipe says
+            what is of one dataset's dimensions.
+    """
+    if recipe.guard or recipe.blocks or recipe.group:
+        raise InputError("surveys are split as wholes: --guard, --blocks and --group have no meaning with --by survey.")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{', '.join(twice)} is named twice.")
+    entries = [catalog.open(name) for name in names]
+    sizes = [prod(entry.variables[entry.main_variable].shape) for entry in entries]
+    dealt = dict(zip(names, deal_whole(sizes, recipe.shares, seed=recipe.seed, what="surveys"), strict=True))
+    how: dict[str, JsonValue] = recipe.model_dump(mode="json", exclude_none=True) | {"surveys": list(names)}
+    for name, split_name in dealt.items():
+        whole = {"splits": {split_name: ({},)}, "split_by": how}
+        catalog.revise(name, partial(Entry.model_copy, update=whole), what="its split")
+    return dealt
 
 
 def borders(entry: Entry, dim: str, ranges: Mapping[str, tuple[tuple[int, int], ...]]) -> tuple[Border, ...]:

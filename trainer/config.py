@@ -253,8 +253,9 @@ class Config(Section):
 
     Attributes:
         dataset: What to read.
-        more_datasets: Further datasets, mixed with the first one: of the same dimensions and classes, with splits of
-            the same names; each is normalised by its own training split.
+        more_datasets: Further datasets, mixed with the first one: of the same dimensions and classes; each is
+            normalised by its own training split. One without a split of some name takes no part in it: where whole
+            surveys are held out, those are normalised by all that they hold.
         window: Samples of a window by dimension. A dimension not named is one sample wide and does not reach the
             network: ``{crossline: 128, time: 128}`` trains a 2-D network on the inline sections of a 3-D stack.
         stride: Samples between neighbouring training windows, by dimension of the variable; half a window by default.

@@ -1,7 +1,7 @@
 """Everything that a run needs, judged before any rank waits for another: the same on all ranks, or refused on all."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -95,16 +95,16 @@ class Experiment:
             InputError: If no window fits the split, or chunks do not fit the budget.
         """
         config, batch_size = self.config, self.config.batch_size
-        plans = [
-            source.windows_to_learn_from(
+        plans = self._plans(
+            config.splits.train,
+            lambda source: source.windows_to_learn_from(
                 config.splits.train,
                 window=config.window,
                 stride=config.stride,
                 edges=config.edges,
                 select=config.select,
-            )
-            for source in self.data
-        ]
+            ),
+        )
         windows = sum(plan.epoch_length for plan in plans)
         if batch_size > windows:
             raise InputError(
@@ -125,8 +125,17 @@ class Experiment:
             InputError: If no window fits the split, or chunks do not fit the budget.
         """
         config = self.config
-        plans = [source.windows_side_by_side(split, window=config.window, edges=config.edges) for source in self.data]
+        plans = self._plans(
+            split, lambda source: source.windows_side_by_side(split, window=config.window, edges=config.edges)
+        )
         return self._batches(plans, readers, ranks=ranks)
+
+    def _plans(self, split: str, plan: Callable[[DataSource], WindowPlan]) -> list[WindowPlan]:
+        """A plan for each dataset: one without windows for those that have no such split, where others have it."""
+        none_has_it = not any(source.dataset.has_split(split) for source in self.data)
+        dims = self.main.stored.variable.dims
+        empty = WindowPlan((), tuple(self.config.window.get(dim, 1) for dim in dims))
+        return [plan(source) if none_has_it or source.dataset.has_split(split) else empty for source in self.data]
 
     def _batches(
         self,
@@ -177,6 +186,8 @@ def prepare(config: Config, *, catalog: Catalog, learned: Learned | None = None)
     for other in data[1:]:
         _check_alike(data[0], other, labels=learned is None)
     if learned is None:
+        if not any(source.dataset.has_split(config.splits.train) for source in data):
+            data[0].dataset.split_boxes(config.splits.train)  # says which there are
         for source in data:
             check_guards(source, config=config)
             _check_is_labelled(source, split=config.splits.train)
@@ -195,7 +206,8 @@ def _open_source(config: Config, named: DatasetConfig, *, catalog: Catalog, lear
     if normalisation is None:
         dims = stored.variable.dims
         everywhere = (tuple((0, size) for size in stored.variable.shape),)
-        boxes = everywhere if learned else dataset.split(config.splits.train, dims=dims)
+        is_held_out = bool(config.more_datasets) and not dataset.has_split(config.splits.train)
+        boxes = everywhere if learned or is_held_out else dataset.split(config.splits.train, dims=dims)
         normalisation = normalisation_from_manifest(dataset, stored, boxes=boxes)
     return DataSource(dataset, stored, label, normalisation, named.weight)
 
@@ -272,7 +284,7 @@ def _check_alike(main: DataSource, other: DataSource, *, labels: bool) -> None:
 
 def _check_is_labelled(source: DataSource, *, split: str) -> None:
     """Refuses a training split without a single sample of any class."""
-    counts = source.class_counts(split)
+    counts = source.class_counts(split) if source.dataset.has_split(split) else None
     if counts is not None and source.label and not any(counts.values()):
         raise InputError(
             f"label {source.label.name!r} of dataset {source.dataset.entry.name!r} has no sample of "

@@ -69,20 +69,38 @@ def cut_by_groups(groups: NDArray[np.generic], shares: Mapping[str, float], *, s
     Raises:
         InputError: If shares do not add up to 1, or there are fewer groups than splits.
     """
+    _, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    splits = list(shares)
+    owners = np.array([splits.index(split) for split in deal_whole(counts.tolist(), shares, seed=seed, what="groups")])
+    return ranges_of(owners[index], splits, guard=0)
+
+
+def deal_whole(sizes: Sequence[int], shares: Mapping[str, float], *, seed: int, what: str) -> list[str]:
+    """The split that each of several things goes into as a whole, dealt at random, the largest first.
+
+    Args:
+        sizes: Of the things.
+        shares: Of their total, by split; they add up to 1.
+        seed: The same gives the same.
+        what: They are, for a message.
+
+    Raises:
+        InputError: If shares do not add up to 1, or there are fewer things than splits.
+    """
     _check(shares)
-    names, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    if names.size < len(shares):
-        raise InputError(f"{names.size} groups cannot be dealt to {len(shares)} splits.")
-    random = np.random.default_rng(seed)
-    owners = np.empty(names.size, int)
-    wanted = np.array(list(shares.values())) * groups.size
-    given = np.zeros(len(shares))
-    order = random.permutation(names.size)
-    for group in order[np.argsort(-counts[order], kind="stable")]:
-        owner = int(np.argmax((wanted - given) / np.maximum(wanted, 1)))
-        owners[group] = owner
-        given[owner] += counts[group]
-    return ranges_of(owners[index], list(shares), guard=0)
+    if len(sizes) < len(shares):
+        raise InputError(f"{len(sizes)} {what} cannot be dealt to {len(shares)} splits.")
+    of = np.asarray(sizes, np.float64)
+    names, wanted = list(shares), np.array(list(shares.values())) * of.sum()
+    given, owners = np.zeros(len(names)), np.zeros(len(of), int)
+    order = np.random.default_rng(seed).permutation(len(of))
+    for dealt, thing in enumerate(order[np.argsort(-of[order], kind="stable")]):
+        lacks = (wanted - given) / np.maximum(wanted, 1)
+        if np.count_nonzero(given == 0) >= len(of) - dealt:  # the rest is needed so that no split stays empty
+            lacks[given > 0] = -np.inf
+        owners[thing] = int(np.argmax(lacks))
+        given[owners[thing]] += of[thing]
+    return [names[owner] for owner in owners]
 
 
 def ranges_of(owners: NDArray[np.integer], names: Sequence[str], *, guard: int) -> Ranges:

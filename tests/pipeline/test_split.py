@@ -1,6 +1,8 @@
 """Splits of a dataset: kept in its entry, with what lies between them."""
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,33 @@ def test_splits_that_cannot_be_are_refused(options: dict[str, Any], message: str
     with pytest.raises(InputError, match=message):
         split(recipe, name="made", catalog=Catalog())
     assert Catalog().read("made") == before
+
+
+def test_whole_surveys_are_dealt(make: Make) -> None:
+    made, catalog = make(walk(20)), Catalog()
+    names = ["north", "south", "west"]
+    for name in names:
+        shutil.copytree(made.url, f"{made.url}-{name}")
+        catalog.publish(made.model_copy(update={"name": name, "url": f"{made.url}-{name}"}))
+    options = ["--by", "survey", "--shares", "train=0.7,test=0.3", "--seed", "5"]
+    told = CliRunner().invoke(app, ["split", *names, *options, "--json"], catch_exceptions=False)
+    dealt = json.loads(told.output)
+    assert sorted(dealt.values()) == ["test", "train", "train"]
+    for name in names:
+        entry = catalog.open(name)
+        assert (entry.splits, entry.revision) == ({dealt[name]: ({},)}, 2)
+        assert entry.split_by["surveys"] == names
+    for wrong, sentence in {
+        ("north",): "1 surveys cannot be dealt to 2 splits",
+        ("north", "north"): "north is named twice",
+        ("north", "south", "--guard", "3"): "--guard, --blocks and --group have no meaning",
+        ("north", "nowhere"): "no dataset named 'nowhere'",
+    }.items():
+        with pytest.raises(InputError, match=re.escape(sentence)):
+            CliRunner().invoke(app, ["split", *wrong, *options], catch_exceptions=False)
+    with pytest.raises(InputError, match="2 datasets are split one by one"):
+        CliRunner().invoke(app, ["split", "north", "south", *options, "--by", "example"], catch_exceptions=False)
+    assert {catalog.read(name).revision for name in names} == {2}
 
 
 def test_the_command(make: Make) -> None:

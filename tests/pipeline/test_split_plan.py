@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from data_catalog import InputError
-from pipeline.plan.split_plan import Ranges, cut_by_groups, cut_in_blocks, cut_in_order, nearest_distance
+from pipeline.plan.split_plan import Ranges, cut_by_groups, cut_in_blocks, cut_in_order, deal_whole, nearest_distance
 
 SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
@@ -82,6 +82,14 @@ def test_groups_stay_together(groups: list[int], seed: int) -> None:
 def test_splits_that_cannot_be_are_refused(size: int, guard: int, shares: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         cut_in_order(size, shares, guard=guard)
+
+
+@given(st.lists(st.integers(1, 50), min_size=3, max_size=20), st.integers(0, 100))
+def test_whole_things_leave_no_split_empty(sizes: list[int], seed: int) -> None:
+    found = deal_whole(sizes, SHARES, seed=seed, what="surveys")
+    assert set(found) == set(SHARES)
+    assert len(found) == len(sizes)
+    assert found == deal_whole(sizes, SHARES, seed=seed, what="surveys")
 
 
 def test_too_few_groups_or_blocks_are_refused() -> None:

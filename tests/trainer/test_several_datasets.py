@@ -96,6 +96,28 @@ def test_a_survey_that_was_not_trained_on_is_normalised_by_itself(surveys, call,
     assert found.normalisation == normalisation_from_manifest(found.dataset, found.stored, boxes=whole)
 
 
+def test_whole_surveys_are_held_out(surveys, call, write_recipe, tmp_path, capsys):
+    for name, splits in {"salt": {"train": ({},)}, "loud": {"test": ({},)}}.items():
+        surveys.catalog.revise(name, lambda entry, of=splits: entry.model_copy(update={"splits": of}), what="splits")
+    more = [{"name": "loud", "label": "salt"}]
+    assert call("fit", write_recipe(more_datasets=more, splits={"train": "trian"})) == 2
+    assert "split 'trian' is not among the splits of dataset" in capsys.readouterr().err
+    recipe = write_recipe(more_datasets=more, splits={"validation": None}, steps=4)
+    experiment = prepare(read_config(recipe), catalog=surveys.catalog)
+    for split, (of_salt, of_loud) in {"train": (True, False), "test": (False, True)}.items():
+        batches = (
+            experiment.training_batches(experiment.readers(), ranks=Ranks())
+            if split == "train"
+            else experiment.scoring_batches(experiment.readers(), split="test", ranks=Ranks())
+        )
+        quiet, loud = (len(source.plan) for source in batches.sources.each)
+        assert (quiet > 0, loud > 0) == (of_salt, of_loud)
+    assert call("fit", recipe) == 0
+    capsys.readouterr()
+    assert call("evaluate", tmp_path / "run") == 0
+    assert 0 < json.loads(capsys.readouterr().out)["accuracy"] <= 1
+
+
 def test_what_cannot_go_into_one_batch_is_refused(stores, salt_stack, call, write_recipe, capsys):
     stores.make_line("line")
     stores.make_salt("unlabelled")

@@ -55,13 +55,13 @@ class DataSource:
     def class_counts(self, split: str) -> dict[str, int] | None:
         """Samples of each class of the label in a split, in the order of ``flag_values``, counted chunk by chunk.
 
-        Those of chunks that lie wholly in the split, or, where there are none, of those that touch it; None where there
-        is no class label.
+        Those of chunks that lie wholly in the split, or, where there are none, of those that touch it; 0 where the
+        dataset has no such split, None where there is no class label.
         """
         label = self.label
         if label is None or label.variable.role is not Role.CLASS_LABEL:
             return None
-        boxes = self.dataset.split(split, dims=label.variable.dims)
+        boxes = self.dataset.split(split, dims=label.variable.dims) if self.dataset.has_split(split) else ()
         chosen = chunks_of(boxes, shape=label.variable.shape, chunk=label.variable.chunk_shape)
         counts = self.dataset.class_counts(label, label.variable.flag_values or ())[chosen].sum(axis=0)
         return dict(zip(label.variable.flag_meanings or (), counts.tolist(), strict=True))
@@ -103,7 +103,9 @@ def check_guards(source: DataSource, *, config: Config) -> None:
     dataset, dims = source.dataset, source.stored.variable.dims
     window = tuple(config.window.get(dim, 1) for dim in dims)
     train = config.splits.train
-    for other in filter(None, (config.splits.validation, config.splits.test)):
+    for other in (config.splits.validation, config.splits.test):
+        if other is None or not (dataset.has_split(train) and dataset.has_split(other)):
+            continue
         pairs = product(dataset.split(train, dims=dims), dataset.split(other, dims=dims))
         for one, another in pairs:
             guard = guard_between(one, another)

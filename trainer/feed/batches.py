@@ -89,7 +89,11 @@ def arrange(
     """
     check_share(batch_size, world_size=ranks.world_size)
     grouping = choose_grouping(
-        [ChunkedPlan(source.plan, source.reader.grids(len(source.plan.window))) for source in sources.each],
+        [
+            ChunkedPlan(source.plan, source.reader.grids(len(source.plan.window)))
+            for source in sources.each
+            if len(source.plan)
+        ],
         batch_size=batch_size,
         ranks=order.ranks,
         threads=feed.threads,
