@@ -1,18 +1,26 @@
-"""``python -m data_catalog list | show NAME | check NAME | remove NAME``."""
+"""``python -m data_catalog list | show NAME | lineage NAME | check [NAME...] | export | remove NAME``."""
 
 import sys
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
 
 from data_catalog import command_line, layout
 from data_catalog.catalog import Catalog
 from data_catalog.command_line import CatalogOption
-from data_catalog.errors import InputError
+from data_catalog.errors import ConformanceError, InputError
+from data_catalog.lineage import Origin, lineage
 from data_catalog.removal import store_exists
 from data_catalog.schema import Entry, Kind
 from data_catalog.search import Search, parse_nbytes
+from data_catalog.views.intake import write_intake
+from data_catalog.views.shards import check_shards
+from data_catalog.views.stac import write_stac
 
 app = typer.Typer(
     help="Prepared datasets: what exists, and whether it keeps to the contract.",
@@ -145,11 +153,67 @@ def show(
         console.print(f"warning: {warning}")
 
 
+@app.command("lineage")
+def show_lineage(name: str, catalog: CatalogOption = None) -> None:
+    """Shows what a dataset was made from, how, and what was made of it."""
+    origin = lineage(Catalog(catalog).read(name))
+    tree = Tree(Text(origin.text))
+    _grow(tree, origin)
+    command_line.console().print(tree)
+
+
+def _grow(tree: Tree, origin: Origin) -> None:
+    for part in origin.of:
+        _grow(tree.add(Text(part.text)), part)
+
+
 @app.command()
-def check(name: str, catalog: CatalogOption = None) -> None:
-    """Judges an entry and its store against SPEC.md; every problem is listed."""
-    entry = Catalog(catalog).open(name)
-    print(f"{name}: {len(entry.all_variables())} variables keep to SPEC.md {entry.spec_version}")
+def check(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="By default all.")] = None,
+    shards: Annotated[
+        bool, typer.Option("--shards", help="Also sees that each stored object with data in it is there.")
+    ] = False,
+    catalog: CatalogOption = None,
+) -> None:
+    """Judges entries and their stores against SPEC.md; every problem is listed.
+
+    What the stored bytes are is seen by `python -m pipeline verify NAME`.
+    """
+    opened, broken = Catalog(catalog), []
+    for name in names or opened.names():
+        try:
+            entry = opened.open(name)
+            if shards and (problems := check_shards(entry)):
+                raise ConformanceError(f"dataset {name!r}", problems)
+        except InputError as error:
+            broken.append(str(error))
+        else:
+            print(f"{name}: {len(entry.all_variables())} variables keep to SPEC.md {entry.spec_version}")
+    if broken:
+        raise InputError("\n".join(broken))
+
+
+class Format(StrEnum):
+    """What else a catalog can be."""
+
+    STAC = "stac"
+    INTAKE = "intake"
+
+
+@app.command()
+def export(
+    form: Annotated[Format, typer.Option("--format", help="A folder of JSON files, or one of YAML.")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="What to write; it must not be there.")],
+    catalog: CatalogOption = None,
+) -> None:
+    """Writes the catalog for other programs: STAC, or Intake."""
+    opened = Catalog(catalog)
+    entries, broken = opened.read_all()
+    write = write_stac if form is Format.STAC else write_intake
+    write(entries, out, place=opened.place)
+    print(f"{len(entries)} datasets in {out}")
+    if broken:
+        raise InputError("\n".join(["these could not be read, and are left out:", *map(str, broken)]))
 
 
 @app.command()
