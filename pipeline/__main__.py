@@ -355,6 +355,10 @@ def label(  # noqa: PLR0913 (a command's options)
     coordinate: Annotated[
         list[str], typer.Option(metavar="PHASE=NAME", help="Of arrivals: a coordinate that holds picks, not a file.")
     ] = [],  # noqa: B006
+    stations: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Of arrivals: a table of which receiver a station is (station,receiver)."),
+    ] = None,
     unpicked: Annotated[
         str | None, typer.Option(help="Of arrivals: traces without picks are none of the phases, or `ignore` [none].")
     ] = None,
@@ -401,6 +405,7 @@ def label(  # noqa: PLR0913 (a command's options)
         ignored=ignored.split(",") if ignored else None,
         phases=phases.split(",") if phases else None,
         coordinates={phase: names[-1] for phase, names in _lists(coordinate, "--coordinate").items()} or None,
+        stations=stations,
         unpicked=unpicked,
     )
     recipe = load_label_recipe(

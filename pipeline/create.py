@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 
 import numpy as np
 import zarr
@@ -16,6 +17,9 @@ from pipeline.storage.objects import absolute
 from pipeline.store.publish import describe_variables
 from pipeline.store.target import check_target, make_folder
 from pipeline.store.template import create_array
+
+NAME = "name"
+"""Coordinate for what examples are called."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Contents:
         main_variable: That which training reads by default.
         axes: All dimensions.
         made: The arrays, and what computes them.
+        names: What each position along the first dimension is called; empty where they have no names.
         splits: Boxes of each split.
         warnings: What was odd and how it was handled.
     """
@@ -52,6 +57,7 @@ class Contents:
     main_variable: str
     axes: tuple[AxisLabels, ...]
     made: Made
+    names: tuple[str, ...] = ()
     splits: dict[str, tuple[Box, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -111,6 +117,7 @@ def create(creation: Creation, *, client: Client, catalog: Catalog, conduct: Run
             begin_group(url, creation.plan, removal=f"python -m data_catalog remove {name}")
             with emptied_if_worthless(url, lease):
                 _write_axes(url, contents.axes)
+                _write_names(url, contents)
                 fill_group(
                     url,
                     contents.made,
@@ -156,3 +163,21 @@ def _write_axes(url: str, axes: tuple[AxisLabels, ...]) -> None:
             attributes={"role": Role.COORDINATE.value, "long_name": axis.long_name} | units,
         )
         array[:] = axis.values
+
+
+def _write_names(url: str, contents: Contents) -> None:
+    """Writes what examples are called, unless something else of the dataset is called ``name``."""
+    names, dim, design = contents.names, contents.axes[0].name, contents.made.design
+    taken = [[each.name for each in named] for named in (contents.axes, design.arrays, design.fields)]
+    if not names or NAME in chain(*taken):
+        return
+    array = create_array(
+        zarr.open_group(url, mode="a"),
+        NAME,
+        shape=(len(names),),
+        dtype=np.dtypes.StringDType(),
+        chunks=(len(names),),
+        dimension_names=(dim,),
+        attributes={"role": Role.COORDINATE.value, "long_name": f"name of the {dim}"},
+    )
+    array[:] = np.array(names, np.dtypes.StringDType())

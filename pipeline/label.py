@@ -122,8 +122,8 @@ def _sources(recipe: LabelRecipe) -> list[JsonValue]:
             states = list(zip((file.url for file in survey.files), survey.states, strict=True))
         case HorizonLabels(horizons=files) | FaultLabels(faults=files):
             states = [(file.path, file_state(file.path)) for file in files]
-        case ArrivalLabels(paths=paths):
-            states = [(path, file_state(path)) for path in paths]
+        case ArrivalLabels(paths=paths, stations=stations):
+            states = [(path, file_state(path)) for path in (*paths, *((stations,) if stations else ()))]
         case PictureLabels(paths=paths):
             states = [(url, file_state(url)) for url in matching_files(paths, suffixes=SUFFIXES)]
     return [{"url": url, "nbytes": state.nbytes, "version": state.version} for url, state in states]

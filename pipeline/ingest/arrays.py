@@ -15,7 +15,7 @@ from pipeline.ingest.recipe import Arrays, IngestRecipe
 from pipeline.plan.chunking import plan_examples
 from pipeline.plan.group import ArrayDesign, FieldDesign, GroupDesign
 from pipeline.shards.fill import Blocks
-from pipeline.storage.many_files import matching_files
+from pipeline.storage.many_files import matching_files, names_of
 from pipeline.storage.objects import read_object
 
 SUFFIXES = (".npz", ".npy")
@@ -125,7 +125,8 @@ def prepare_arrays(arrays: Arrays, recipe: IngestRecipe) -> Contents:
     left_out = sorted(name for name, each in found.items() if each is not values and name not in numbers)
     warnings = (f"{', '.join(left_out)} of the files are no single numbers, and left out",) if left_out else ()
     design = GroupDesign(chunks=chunks, arrays=(array,), fields=fields, task_dims=1, codec=recipe.codec)
-    return Contents(Kind.EXAMPLES, recipe.variable, axes, Made(design, maker), warnings=warnings)
+    made = Made(design, maker)
+    return Contents(Kind.EXAMPLES, recipe.variable, axes, made, names=names_of(urls), warnings=warnings)
 
 
 def _axis(dim: str, size: int, arrays: Arrays) -> AxisLabels:

@@ -13,7 +13,7 @@ from pipeline.pictures.read import SUFFIXES, picture_size, read_grey
 from pipeline.plan.chunking import plan_examples
 from pipeline.plan.group import ArrayDesign, GroupDesign
 from pipeline.shards.fill import Blocks
-from pipeline.storage.many_files import matching_files
+from pipeline.storage.many_files import matching_files, names_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def prepare_images(pictures: Pictures, recipe: IngestRecipe) -> Contents:
             AxisLabels("y", np.arange(rows), "row"),
             AxisLabels("x", np.arange(columns), "column"),
         )
-        kind, along = Kind.EXAMPLES, 0
+        kind, along, names = Kind.EXAMPLES, 0, names_of(urls)
     else:
         numbers = section_numbers(urls)
         urls = tuple(urls[index] for index in np.argsort(numbers))
@@ -79,7 +79,7 @@ def prepare_images(pictures: Pictures, recipe: IngestRecipe) -> Contents:
             *(AxisLabels(name, labels, f"{name} number") for name, labels in both.items()),
             sample_labels(pictures.samples, rows),
         )
-        kind, along = Kind.STACK3D, 0 if pictures.each == "inline" else 1
+        kind, along, names = Kind.STACK3D, 0 if pictures.each == "inline" else 1, ()
     shape = tuple(len(axis.values) for axis in axes)
     chunks = plan_examples(shape, along=along, itemsize=dtype.itemsize, chunk_nbytes=recipe.chunk_nbytes)
     array = ArrayDesign(
@@ -92,7 +92,7 @@ def prepare_images(pictures: Pictures, recipe: IngestRecipe) -> Contents:
     )
     maker = PictureMaker(urls, recipe.variable, along, is_section=kind is Kind.STACK3D)
     design = GroupDesign(chunks=chunks, arrays=(array,), task_dims=along + 1, codec=recipe.codec)
-    return Contents(kind, recipe.variable, axes, Made(design, maker))
+    return Contents(kind, recipe.variable, axes, Made(design, maker), names=names)
 
 
 def sample_labels(samples: SampleAxisRecipe, count: int) -> AxisLabels:

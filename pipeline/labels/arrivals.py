@@ -5,18 +5,26 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from data_catalog import InputError, layout
 from pipeline.group_run import Made
 from pipeline.labels.class_array import class_array
 from pipeline.labels.grid import DatasetGrid
-from pipeline.labels.pick_tables import Picks, picked_dims, read_picks
+from pipeline.labels.pick_cells import picked_dims
+from pipeline.labels.pick_tables import Picks, read_picks
 from pipeline.labels.recipe import ArrivalLabels, LabelRecipe
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.plan.group import GroupDesign
 from pipeline.shards.fill import Blocks
 from pipeline.storage.new_objects import write_object
 from pipeline.storage.objects import find_object
+
+ON_SAMPLE = 1e-6
+"""Samples that the end of a mask may lie short of a sample and still take it: a time over an interval is not exact."""
+
+MOST_TOLD = 10
+"""Phases and stations that are named where picks of them are passed over."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +75,8 @@ class ArrivalMaker:
         for half, is_band in ((self.half_width + self.band, True), (self.half_width, False)):
             if is_band and not self.band:
                 continue
-            first = np.maximum(0, np.ceil(samples - half)).astype(np.int64)
-            stop = np.minimum(self.sample_count, np.floor(samples + half) + 1).astype(np.int64)
+            first = np.maximum(0, np.ceil(samples - half - ON_SAMPLE)).astype(np.int64)
+            stop = np.minimum(self.sample_count, np.floor(samples + half + ON_SAMPLE) + 1).astype(np.int64)
             for row, begin, end, phase in zip(at, first, stop, phases, strict=True):
                 rows[row, begin:end] = self.ignore_value if is_band else phase
 
@@ -87,8 +95,9 @@ def prepare_arrivals(labels: ArrivalLabels, recipe: LabelRecipe, grid: DatasetGr
     """
     picks = read_picks(labels, grid)
     if not len(picks.samples):
-        told = ", ".join(f"{count} of {what.replace('_', ' ')}" for what, count in picks.skipped.items() if count)
-        raise InputError(f"no pick lies on {grid.entry.name!r}: {told or 'there are none'}.")
+        told = [f"{count} of {what.replace('_', ' ')}" for what, count in picks.skipped.items() if count]
+        told += [f"{what} ({count})" for what, count in picks.strangers.most_common(MOST_TOLD)]
+        raise InputError(f"no pick lies on {grid.entry.name!r}: {', '.join(told) or 'there are none'}.")
     dims = picked_dims(grid)
     kept = [grid.main.dims.index(dim) for dim in (*dims, grid.main.dims[-1])]
     chunks = ChunkPlan(
@@ -118,11 +127,15 @@ def prepare_arrivals(labels: ArrivalLabels, recipe: LabelRecipe, grid: DatasetGr
         ignore_value=recipe.ignore_value,
     )
     counts = np.bincount(picks.phases, minlength=len(labels.phases) + 1)[1:].tolist()
-    told_picks = {"picks": dict(zip(labels.phases, counts, strict=True)), "skipped": dict(picks.skipped)}
+    told_picks: dict[str, JsonValue] = {
+        "picks": dict(zip(labels.phases, counts, strict=True)),
+        "skipped": dict(picks.skipped),
+        "skipped_most": dict(picks.strangers.most_common(MOST_TOLD)),
+    }
     return Made(
         GroupDesign(chunks=chunks, arrays=(array,), task_dims=len(dims), codec=recipe.codec),
         maker,
-        provenance=dict(told_picks),
+        provenance=told_picks,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from data_catalog import Entry, InputError, Kind, Variable
+from data_catalog import Entry, InputError, Kind, Role, Variable
 from pipeline.plan.chunking import ChunkPlan
 from pipeline.survey.axis import MOST_LISTED, Axis
 
@@ -130,6 +130,18 @@ class DatasetGrid:
             listed=None if is_regular else tuple(labels.tolist()),
             long_name=variable.long_name or dim,
         )
+
+    def along(self, dim: str) -> dict[str, Variable]:
+        """Coordinates that have one value for each position along a dimension, by name."""
+        return {
+            name: variable
+            for name, variable in self.entry.variables.items()
+            if variable.dims == (dim,) and variable.role is Role.COORDINATE
+        }
+
+    def values(self, name: str) -> NDArray[Any]:
+        """All values of a coordinate."""
+        return np.asarray(self._array(name)[...])
 
     def _array(self, name: str) -> Any:
         return zarr.open_array(f"{self.entry.url}/{name}", mode="r")

@@ -114,11 +114,16 @@ class ArrivalLabels(Model):
     """Arrivals as masks in time: each phase a class of its own around its picks, 0 elsewhere.
 
     Attributes:
-        paths: CSV files of picks: columns named like the dataset's dimensions or coordinates (``shot`` and ``channel``,
-            ``example``; for continuous records ``receiver``), ``phase``, and ``time`` in ms from the first label's
-            zero, or ``sample``; for continuous records ``time`` as a date and time, or seconds since 1970.
+        paths: QuakeML, or CSV files of picks: columns named like the dataset's dimensions or coordinates (``shot`` and
+            ``channel``, ``example`` or ``name``; for continuous records ``receiver``, or ``station`` with ``network``
+            and ``location``), ``phase``, and ``time`` in ms from the first label's zero, or ``sample``; for continuous
+            records ``time`` as a date and time, or seconds since 1970.
+        stations: A CSV file with columns ``station`` and ``receiver``, and perhaps ``network`` and ``location``; None
+            where the dataset has text coordinates of those names, or stations are called by the number of their
+            receiver.
         coordinates: Coordinates of the dataset that hold picks in samples, by phase, instead of files.
-        phases: From class 1 on; picks of others are passed over.
+        phases: From class 1 on; picks of others are passed over. ``P`` and ``S`` mean all direct waves, ``Pg`` and
+            ``Sn`` too, but for those that are asked for by name.
         width: Of a mask, in ms.
         ignore_band: On either side of it, in ms.
         unpicked: What traces without any pick are: ``none`` of the phases throughout, or left out.
@@ -126,6 +131,7 @@ class ArrivalLabels(Model):
 
     source: Literal["arrivals"] = "arrivals"
     paths: tuple[str, ...] = ()
+    stations: str | None = None
     coordinates: dict[ClassWord, Name] = Field(default_factory=dict)
     phases: Annotated[tuple[ClassWord, ...], Field(min_length=1, max_length=254)]
     width: Annotated[float, Field(gt=0)]

@@ -2,6 +2,8 @@
 
 import glob
 import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import fsspec
 
@@ -39,6 +41,20 @@ def matching_files(paths: tuple[str, ...], *, suffixes: tuple[str, ...]) -> tupl
     if len(set(found)) != len(found):
         raise InputError("some files are named twice: name each once.")
     return tuple(found)
+
+
+def names_of(urls: Sequence[str]) -> tuple[str, ...]:
+    """What files are called, without the folders that all of them are in, and without the ends of names.
+
+    Args:
+        urls: Several, each once; ``/data/a/1.png`` and ``/data/b/1.png`` are ``a/1`` and ``b/1``.
+    """
+    parts = [PurePosixPath(url).parts for url in urls]
+    first, last = min(parts), max(parts)
+    shared = 0
+    while shared < min(len(first), len(last)) - 1 and first[shared] == last[shared]:
+        shared += 1
+    return tuple(str(PurePosixPath(*each[shared:]).with_suffix("")) for each in parts)
 
 
 def _url(filesystem: fsspec.AbstractFileSystem, name: str, path: str) -> str:

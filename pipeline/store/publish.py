@@ -115,7 +115,7 @@ def describe_variable(array: zarr.Array[Any]) -> Variable:
             "role": attributes["role"],
             "dims": array.metadata.dimension_names if isinstance(array.metadata, ArrayV3Metadata) else (),
             "shape": array.shape,
-            "dtype": array.dtype.name,
+            "dtype": _type_name(array),
             "chunk_shape": array.chunks,
             "shard_shape": array.shards or array.chunks,
             "units": attributes.get("units"),
@@ -125,6 +125,13 @@ def describe_variable(array: zarr.Array[Any]) -> Variable:
             "ignore_value": attributes.get("ignore_value"),
         }
     )
+
+
+def _type_name(array: zarr.Array[Any]) -> str:
+    """As Zarr's metadata has it: NumPy calls text by another name."""
+    if not isinstance(array.metadata, ArrayV3Metadata):
+        return array.dtype.name
+    return str(array.metadata.data_type.to_json(zarr_format=3))
 
 
 def _sources(variable: str, survey: Survey) -> tuple[Source, ...]:

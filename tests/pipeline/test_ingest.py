@@ -15,6 +15,7 @@ from PIL import Image
 from data_catalog import Catalog, Entry, InputError, check_store
 from pipeline.ingest.run import ingest, load_ingest_recipe
 from pipeline.plan.chunking import plan_examples
+from pipeline.storage.many_files import names_of
 
 Ingest = Callable[..., tuple[Entry, xr.Dataset]]
 
@@ -70,6 +71,7 @@ def test_pictures_as_examples(ingest_it: Ingest, pictures: tuple[Path, np.ndarra
     entry, dataset = ingest_it("images", folder, variable="image")
     assert (entry.kind, dataset["image"].dims) == ("examples", ("example", "y", "x"))
     np.testing.assert_array_equal(dataset["image"].values, values)
+    assert dataset["name"].values.tolist() == [f"survey2_{number}" for number in range(9, 14)]
     manifest = xr.open_zarr(f"{entry.url}/manifest/image", consolidated=False)
     assert manifest["count"].values.sum() == values.size
     mean = (manifest["mean"] * manifest["count"]).values.sum() / values.size
@@ -119,7 +121,29 @@ def test_numpy_files_as_examples(ingest_it: Ingest, records: tuple[Path, np.ndar
     assert dataset["amplitude"].dims == ("example", "component", "time")
     np.testing.assert_array_equal(dataset["amplitude"].values, values.transpose(0, 2, 1).astype(np.float32))
     np.testing.assert_array_equal(dataset["pick"].values, picks)
+    assert dataset["name"].values.tolist() == [f"r{row}" for row in range(6)]
+    assert entry.variables["name"].dtype == "string"
     assert entry.warnings == ("channels of the files are no single numbers, and left out",)
+
+
+def test_a_number_that_is_called_name_is_kept_instead(ingest_it: Ingest, tmp_path: Path) -> None:
+    folder = tmp_path / "named"
+    folder.mkdir()
+    for row in range(3):
+        np.savez(folder / f"r{row}.npz", data=np.ones(50), name=7 - row)
+    entry, dataset = ingest_it("numpy", folder, dims=["time"])
+    assert dataset["name"].values.tolist() == [7, 6, 5]
+    assert ingest_it("numpy", folder, dims=["time"])[0] == entry
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "c.d"]), min_size=1, max_size=3), min_size=1, unique_by=tuple))
+def test_names_tell_files_apart_and_have_no_more_folders_than_they_need(parts: list[list[str]]) -> None:
+    urls = [f"/data/{'/'.join(each)}.png" for each in parts]
+    names = names_of(urls)
+    assert len(set(names)) == len(urls)
+    folders = {name.partition("/")[0] if "/" in name else None for name in names}
+    assert len(folders) > 1 or folders == {None}
+    assert all(url.endswith(f"/{name}.png") for url, name in zip(urls, names, strict=True))
 
 
 def test_a_file_of_another_shape_is_refused(ingest_it: Ingest, records: tuple[Path, np.ndarray, np.ndarray]) -> None:

@@ -111,6 +111,31 @@ def test_picks_in_coordinates_of_examples(client: Client, label_it: Label, tmp_p
     np.testing.assert_array_equal(found, mask((6, 50), picks, half=2.0))  # type: ignore[arg-type]
 
 
+def test_picks_of_examples_by_name(client: Client, label_it: Label, tmp_path: Path) -> None:
+    """Names are those of the files; blanks around one are none of it."""
+    folder = tmp_path / "records"
+    folder.mkdir()
+    for name in ("NC_A_10", "NC_A_9", "NC_007"):
+        np.save(folder / f"{name}.npy", np.ones(50))
+    files = {"format": "numpy", "paths": [str(folder)], "dims": ["time"], "samples": {"interval": 10}}
+    ingest(
+        load_ingest_recipe(name="made", out=str(tmp_path / "made.zarr"), files=files), client=client, catalog=Catalog()
+    )
+    entry, found = label_it("name,phase,time\nNC_007 ,S,200\nNC_A_10,P,100\nNC_A,P,100\n", width=40.0)
+    np.testing.assert_array_equal(found, mask((3, 50), [((0,), 20, 2), ((2,), 10, 1)], half=2.0))
+    assert entry.derived["picks"].provenance["skipped"]["other_traces"] == 1  # type: ignore[index, call-overload]
+
+
+def test_masks_take_both_of_their_ends(client: Client, label_it: Label, tmp_path: Path) -> None:
+    """Also where a time over an interval is not exact: 0.3 / 0.1 is less than 3."""
+    np.save(tmp_path / "0.npy", np.ones(50))
+    files = {"format": "numpy", "paths": [str(tmp_path / "0.npy")], "dims": ["time"], "samples": {"interval": 0.1}}
+    recipe = load_ingest_recipe(name="made", out=str(tmp_path / "made.zarr"), files=files)
+    ingest(recipe, client=client, catalog=Catalog())
+    _, found = label_it("example,phase,time\n0,P,0.3\n", width=0.4)
+    assert np.flatnonzero(found[0]).tolist() == [1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -83,6 +83,14 @@ def test_groups_stay_together(make: Make) -> None:
     assert not {events[i] for i in owners["train"]} & {events[i] for i in owners["test"]}
 
 
+def test_names_are_groups_too(make: Make) -> None:
+    make(walk(20))
+    recipe = load_split_recipe(by="example", shares={"train": 0.6, "test": 0.4}, group="name")
+    entry, _ = split(recipe, name="made", catalog=Catalog())
+    taken = sorted(i for boxes in entry.splits.values() for box in boxes for i in range(*box["example"]))
+    assert taken == list(range(20))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
