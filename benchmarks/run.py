@@ -40,6 +40,7 @@ BENCHMARKS: dict[str, tuple[str, ...] | None] = {
     "scaling": None,
     "against_mdio": None,
     "memory": None,
+    "label_memory": None,
     "rehearsal": None,
 }
 """With which arguments each is run where none is named; None: only by name, since it takes long or installs a peer.

@@ -6,6 +6,7 @@ two traces hold the same words, and lossless codecs find what they find in proce
 """
 
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from math import isqrt
 from pathlib import Path
@@ -20,6 +21,9 @@ from pipeline.segy.samples import encode
 from pipeline.synthetic.rehearsal import ComputedSegy, RehearsalSurvey
 
 Order = Literal["inline", "crossline", "random"]
+
+Samples = Callable[[RehearsalSurvey, NDArray[np.int64]], NDArray[np.float32]]
+"""float32 (trace, sample) of some traces of a survey, by their numbers."""
 
 SAMPLES = 1500
 """Samples a trace, where nothing else is asked for."""
@@ -53,17 +57,19 @@ def url_of(survey: RehearsalSurvey) -> str:
     return f"rehearsal://{','.join(f'{key}={getattr(survey, key)}' for key in keys)}/survey.sgy"
 
 
-def write_survey(survey: RehearsalSurvey, folder: Path) -> Path:
-    """Writes a survey's file with noise for samples, unless it is there already.
+def write_survey(survey: RehearsalSurvey, folder: Path, *, samples: Samples | None = None, what: str = "") -> Path:
+    """Writes a survey's file, unless it is there already.
 
     Args:
         survey: What is in it: its order, and sizes.
         folder: Where it goes.
+        samples: Of some of its traces, before they become IBM floats; None takes noise.
+        what: What those are, for the file's name.
 
     Returns:
         The file.
     """
-    path = folder / f"{survey.inlines}x{survey.crosslines}x{survey.samples}-{survey.order}.sgy"
+    path = folder / f"{survey.inlines}x{survey.crosslines}x{survey.samples}-{survey.order}{what}.sgy"
     if path.exists() and path.stat().st_size == survey.nbytes:
         return path
     segy = ComputedSegy(survey)
@@ -78,7 +84,7 @@ def write_survey(survey: RehearsalSurvey, folder: Path) -> Path:
             traces = np.empty((numbers.size, survey.trace_nbytes), np.uint8)
             segy.fill(traces.reshape(-1), start=FILE_HEADER_NBYTES + first * survey.trace_nbytes)
             words = traces[:, TRACE_HEADER_NBYTES:].view(">u4")
-            words[...] = encode(samples_of(survey, numbers), IBM)
+            words[...] = encode((samples or samples_of)(survey, numbers), IBM)
             file.write(traces.data)
         file.flush()
         os.fsync(file.fileno())
