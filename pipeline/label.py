@@ -22,12 +22,11 @@ from pipeline.labels.recipe import (
     PictureLabels,
     VolumeLabels,
 )
-from pipeline.labels.volume import prepare_volume
+from pipeline.labels.volume import LabelVolume, open_volume, prepare_volume
 from pipeline.pictures.read import SUFFIXES
 from pipeline.segy.read import file_state
 from pipeline.shard_run import RunConduct
 from pipeline.storage.many_files import matching_files
-from pipeline.survey.files import open_survey
 
 
 def label(recipe: LabelRecipe, *, client: Client, catalog: Catalog, conduct: RunConduct | None = None) -> Entry:
@@ -47,28 +46,29 @@ def label(recipe: LabelRecipe, *, client: Client, catalog: Catalog, conduct: Run
         WorkError: If some shards could not be written, or what runs the work failed. The same call goes on.
     """
     grid = DatasetGrid(catalog.open(recipe.name))
+    labels = open_volume(recipe.labels) if isinstance(recipe.labels, VolumeLabels) else recipe.labels
 
     def prepare(url: str) -> Made:
-        match recipe.labels:
-            case VolumeLabels():
-                return prepare_volume(recipe.labels, recipe, grid, url, client=client)
+        match labels:
+            case LabelVolume():
+                return prepare_volume(labels, recipe, grid, url, client=client)
             case HorizonLabels():
-                return prepare_horizons(recipe.labels, recipe, grid, url)
+                return prepare_horizons(labels, recipe, grid, url)
             case FaultLabels():
-                return prepare_faults(recipe.labels, recipe, grid)
+                return prepare_faults(labels, recipe, grid)
             case PictureLabels():
-                return prepare_pictures(recipe.labels, recipe, grid)
+                return prepare_pictures(labels, recipe, grid)
             case ArrivalLabels():
                 # Imported here: pandas would delay every other command.
                 from pipeline.labels.arrivals import prepare_arrivals
 
-                return prepare_arrivals(recipe.labels, recipe, grid, url)
+                return prepare_arrivals(labels, recipe, grid, url)
 
     derivation = Derivation(
         name=recipe.name,
         derived_id=recipe.id,
         verb="label",
-        plan={"recipe": recipe.model_dump(mode="json"), "sources": _sources(recipe)},
+        plan={"recipe": recipe.model_dump(mode="json"), "sources": _sources(labels)},
         prepare=prepare,
     )
     return derive(derivation, client=client, catalog=catalog, conduct=conduct or RunConduct())
@@ -114,11 +114,10 @@ def described(group: Derived) -> Iterator[str]:
                 yield f"{f'{key} {part}'.strip()}: {listed}"
 
 
-def _sources(recipe: LabelRecipe) -> list[JsonValue]:
+def _sources(labels: LabelVolume | HorizonLabels | FaultLabels | PictureLabels | ArrivalLabels) -> list[JsonValue]:
     """The files that labels are made from, as they are now."""
-    match recipe.labels:
-        case VolumeLabels(paths=paths, header_bytes=header_bytes, reading=reading):
-            survey = open_survey(paths, header_bytes, reading)
+    match labels:
+        case LabelVolume(survey=survey):
             states = list(zip((file.url for file in survey.files), survey.states, strict=True))
         case HorizonLabels(horizons=files) | FaultLabels(faults=files):
             states = [(file.path, file_state(file.path)) for file in files]

@@ -6,9 +6,11 @@ the recipe says, or a line of names, or the dataset: inline and crossline number
 """
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from io import TextIOWrapper
+from itertools import chain, islice, permutations
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,12 @@ _NAMES = {
 _EARTH_VISION = re.compile(r"#\s*Field:\s*(\d+)\s+([\w-]+)", re.IGNORECASE)
 _NO_VALUE = (1e30, 9999999.0, -9999.0, -999.25, 99999.0)
 """What software writes where a surface has no value."""
+
+HEAD_LINES = 100
+"""In which columns may be named."""
+
+POINTS_AT_ONCE = 20_000
+"""Read as text before they become numbers."""
 
 LEAST_COLUMNS = 3
 LEAST_ALIKE = 0.9
@@ -80,9 +88,9 @@ def read_points(path: str, grid: DatasetGrid, columns: Sequence[str] | None = No
     Raises:
         InputError: If it cannot be read, holds no points, or its columns cannot be told.
     """
-    text = _lines_of(path)
-    table, blocks, skipped = _table(text, path)
-    names = tuple(columns) if columns is not None else _stated_columns(text, table.shape[1])
+    head, counts, parts = _read(path)
+    table, blocks, skipped = _table(counts, parts, path)
+    names = tuple(columns) if columns is not None else _stated_columns(head, table.shape[1])
     if names is not None and len(names) != table.shape[1]:
         raise InputError(f"{path} has {table.shape[1]} columns of numbers, and {len(names)} are named.")
     names = names or _found_columns(table, grid, path)
@@ -100,42 +108,57 @@ def read_points(path: str, grid: DatasetGrid, columns: Sequence[str] | None = No
     return Points(lines[is_value], z[is_value], sticks[is_value], names, skipped + int((~is_value).sum()))
 
 
-def _lines_of(path: str) -> list[str]:
+def _read(path: str) -> tuple[list[str], Counter[int], dict[int, list[NDArray[np.float64]]]]:
+    """The first lines of a file; how many of its points have how many columns; and these points.
+
+    Points are taken from the text some at a time: words take many times the memory of the numbers that they are.
+    """
     filesystem, place = open_storage(path)
+    head: list[str] = []
+    counts: Counter[int] = Counter()
+    parts: dict[int, list[NDArray[np.float64]]] = {}
     try:
-        content: bytes = filesystem.cat_file(place)
+        with filesystem.open(place, "rb") as file, TextIOWrapper(file, "utf-8", errors="replace") as text:
+            head = [line.rstrip("\n") for line in islice(text, HEAD_LINES)]
+            points = _points_of(chain(head, text))
+            while some := list(islice(points, POINTS_AT_ONCE)):
+                for width in {len(numbers) for numbers, _ in some}:
+                    rows = [[*map(_number, numbers), block] for numbers, block in some if len(numbers) == width]
+                    parts.setdefault(width, []).append(np.array(rows, np.float64))
+                    counts[width] += len(rows)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from None
-    return content.decode("utf-8", errors="replace").splitlines()
+    return head, counts, parts
 
 
-def _table(lines: list[str], path: str) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
-    """Numbers of all lines that have as many as most have, float64 (point, column), in which block each is, and how
-    many lines of numbers were left out."""
-    rows: list[list[str]] = []
-    blocks: list[int] = []
+def _points_of(lines: Iterable[str]) -> Iterator[tuple[list[str], int]]:
+    """The numbers of each line that is a point, and in which block of lines it is."""
     block, is_within = 0, False
     for line in lines:
         numbers = [] if line.lstrip().startswith(("#", "!", "@", ">")) else _numbers(line)
         if len(numbers) < LEAST_COLUMNS:
             block, is_within = block + is_within, False
             continue
-        rows.append(numbers)
-        blocks.append(block)
+        yield numbers, block
         is_within = True
-    if not rows:
+
+
+def _number(text: str) -> float:
+    return float(text.replace("d", "e").replace("D", "e"))
+
+
+def _table(
+    counts: Counter[int], parts: dict[int, list[NDArray[np.float64]]], path: str
+) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
+    """Numbers of all lines that have as many as most have, float64 (point, column), in which block each is, and how
+    many lines of numbers were left out."""
+    if not counts:
         raise InputError(f"{path} holds no points: lines of three or more numbers.")
-    widths = np.bincount([len(row) for row in rows])
-    width = int(widths.argmax())
-    if widths[width] < LEAST_ALIKE * len(rows):
-        raise InputError(f"{path} has lines of {np.flatnonzero(widths).tolist()} numbers: one layout is expected.")
-    kept = [
-        ([float(number.replace("d", "e").replace("D", "e")) for number in row], number)
-        for row, number in zip(rows, blocks, strict=True)
-        if len(row) == width
-    ]
-    table = np.array([row for row, _ in kept], np.float64)
-    return table, np.array([number for _, number in kept], np.int64), len(rows) - len(kept)
+    width = max(sorted(counts), key=counts.__getitem__)
+    if counts[width] < LEAST_ALIKE * counts.total():
+        raise InputError(f"{path} has lines of {sorted(counts)} numbers: one layout is expected.")
+    found = np.concatenate(parts[width])
+    return found[:, :-1], found[:, -1].astype(np.int64), counts.total() - counts[width]
 
 
 def _numbers(line: str) -> list[str]:
@@ -148,7 +171,7 @@ def _numbers(line: str) -> list[str]:
 
 def _stated_columns(lines: list[str], width: int) -> tuple[str, ...] | None:
     """What a line of names, or EarthVision's fields, say of the columns; None where nothing does."""
-    fields = {int(match[1]): match[2] for line in lines[:100] if (match := _EARTH_VISION.search(line))}
+    fields = {int(match[1]): match[2] for line in lines if (match := _EARTH_VISION.search(line))}
     candidates = [[fields.get(index + 1, "-") for index in range(width)]] if fields else []
     candidates += [re.split(r"[\s,;\"|]+", line.strip(' #!@"\t')) for line in lines[:20] if not _is_point(line)]
     for words in candidates:

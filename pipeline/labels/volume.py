@@ -124,11 +124,33 @@ def _positions(words: HeaderWords) -> NDArray[np.float64]:
     return np.stack([scaled(words[name], scalar) for name in ("cdp_x", "cdp_y")], axis=-1)
 
 
-def prepare_volume(labels: VolumeLabels, recipe: LabelRecipe, grid: DatasetGrid, url: str, *, client: Client) -> Made:
+@dataclass(frozen=True)
+class LabelVolume:
+    """A label volume, opened once: who asks for its state and who reads it mean the same files.
+
+    Attributes:
+        labels: What it is.
+        survey: Its files.
+    """
+
+    labels: VolumeLabels
+    survey: Survey
+
+
+def open_volume(labels: VolumeLabels) -> LabelVolume:
+    """Opens the files of a label volume.
+
+    Raises:
+        InputError: If one cannot be used.
+    """
+    return LabelVolume(labels, open_survey(labels.paths, labels.header_bytes, labels.reading))
+
+
+def prepare_volume(volume: LabelVolume, recipe: LabelRecipe, grid: DatasetGrid, url: str, *, client: Client) -> Made:
     """Finds the trace of the label volume for each trace of the dataset.
 
     Args:
-        labels: The volume.
+        volume: The volume.
         recipe: What it becomes.
         grid: Of the dataset.
         url: The group, below whose ``work/`` trace numbers are kept.
@@ -138,7 +160,7 @@ def prepare_volume(labels: VolumeLabels, recipe: LabelRecipe, grid: DatasetGrid,
         InputError: If it does not fit the dataset.
     """
     grid.require_lines("label volumes")
-    survey = _located(open_survey(labels.paths, labels.header_bytes, labels.reading))
+    labels, survey = volume.labels, _located(volume.survey)
     first = _first_sample(survey, grid)
     index = scan(survey, keep=f"{url}/{layout.INDEX}", client=client)
     shift = _shift(index, grid)

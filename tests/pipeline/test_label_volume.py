@@ -13,6 +13,7 @@ from data_catalog import Catalog, Entry, InputError, check_store, layout
 from pipeline.convert import convert
 from pipeline.label import label, load_label_recipe
 from pipeline.recipe import load_recipe
+from pipeline.segy.file import open_segy
 
 SHAPE = (12, 9, 50)
 CLASSES = np.random.default_rng(3).integers(0, 3, SHAPE).astype(np.float32)
@@ -51,6 +52,19 @@ def expected(classes: np.ndarray, entry: Entry) -> np.ndarray:
     """Classes where traces are live, and the ignore value elsewhere."""
     live = xr.open_zarr(entry.url)["live"].values
     return np.where(live[..., None], classes, 255).astype(np.uint8)
+
+
+def test_the_volume_is_opened_once(dataset: Entry, label_it: Label, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were it opened twice, another file could take its place between what the plan says and what is read."""
+    opened_files: list[str] = []
+
+    def counted(url: str, *rest: Any) -> Any:
+        opened_files.append(url)
+        return open_segy(url, *rest)
+
+    monkeypatch.setattr("pipeline.survey.files.open_segy", counted)
+    label_it()
+    assert len(opened_files) == 1
 
 
 def test_a_volume_on_the_same_grid(dataset: Entry, label_it: Label) -> None:
