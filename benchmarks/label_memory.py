@@ -1,7 +1,7 @@
 """Memory of labelling against that of the conversion: a label volume, horizons, fault sticks, each on all of a dataset.
 
 The dataset is computed as it is read (`rehearsal://`). Its labels are files on disk: SEG-Y of class numbers that is as
-large as the dataset's source, text with a point for each trace and horizon, and sticks across the whole survey. What is
+large as the dataset's source, text with a point for each trace of a horizon, and sticks across the whole survey. What is
 looked at is the summed PSS of the command and all that it starts, five times a second. On threads of the command the
 rule is what a conversion plans with: of a worker with as many threads it needs that much, or makes smaller shards. On
 worker processes it is the 3 GB that all processes of a conversion may take together.
@@ -101,13 +101,14 @@ def _classes(survey: RehearsalSurvey, trace_numbers: NDArray[np.int64]) -> NDArr
 
 
 def _write_horizons(survey: RehearsalSurvey, folder: Path) -> list[Path]:
-    """A point for each trace: inline, crossline, time."""
+    """Inline, crossline, time: a point for each trace, and of the lower horizon on every other inline."""
     inlines, crosslines = survey.cells(np.arange(survey.trace_count))
     lines = np.stack([inlines + survey.first_inline, crosslines + survey.first_crossline], axis=-1)
     paths = []
-    for name, top in zip(("top", "base"), _tops(survey, inlines), strict=True):
+    for name, step, top in zip(("top", "base"), (1, 2), _tops(survey, inlines), strict=True):
         paths.append(folder / f"{name}-{survey.trace_count}.dat")
-        np.savetxt(paths[-1], np.column_stack([lines, top * survey.interval_us / 1000]), fmt="%d %d %.3f")
+        points = np.column_stack([lines, top * survey.interval_us / 1000])
+        np.savetxt(paths[-1], points[inlines % step == 0], fmt="%d %d %.3f")
     return paths
 
 

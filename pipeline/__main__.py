@@ -484,7 +484,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For machines, with all failures.")] = False,
     catalog: CatalogOption = None,
 ) -> None:
-    """Says how far a conversion is, and what failed."""
+    """Says how far a conversion or a labelling is, and what failed."""
     found = read_status(name, catalog=Catalog(catalog))
     if as_json:
         print(json.dumps(found, indent=2))

@@ -1,6 +1,7 @@
 """Derived groups: computed by any maker, resumed after failures, refused where something else lies."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,19 @@ import numpy as np
 import pytest
 import xarray as xr
 from distributed import Client
+from typer.testing import CliRunner
 
-from data_catalog import Catalog, Entry, InputError, Role, WorkError, check_store, layout
+from data_catalog import Catalog, Entry, InputError, Role, WorkError, check_store, hold_lease, layout
+from pipeline.__main__ import app
 from pipeline.convert import convert
 from pipeline.derive import Derivation, derive
-from pipeline.group_run import Made
+from pipeline.group_run import Made, begin_group
 from pipeline.labels.grid import DatasetGrid
 from pipeline.plan.group import ArrayDesign, FieldDesign, GroupDesign
 from pipeline.recipe import load_recipe
 from pipeline.shard_run import RunConduct
 from pipeline.shards.fill import Blocks
+from pipeline.status import read_status
 from pipeline.store.ledger import Ledger
 from pipeline.verification.verify import verify
 from pipeline.work.cluster import PROCESSES, dask_client
@@ -140,6 +144,35 @@ def test_a_group_goes_on_where_it_failed(derive_it: Derive, dataset: Entry, tmp_
     (tmp_path / "broken").unlink()
     check(derive_it(retry_failed=True))
     assert [path.name for path in (tmp_path / "begun").iterdir()] == ["6-0"]
+
+
+def test_status_tells_of_groups_that_are_not_finished(derive_it: Derive, dataset: Entry, tmp_path: Path) -> None:
+    """Of those that failed with what failed; of those that are published, and of what nobody says anything of, not."""
+    assert derive_it("done").derived.keys() == {"done"}
+    (Path(dataset.url) / "derived/nobodys").mkdir()
+    (tmp_path / "broken").touch()
+    with pytest.raises(WorkError, match="`python -m pipeline status survey` lists them"):
+        derive_it()
+    found = read_status("survey", catalog=Catalog())
+    (group,) = found["unfinished"]
+    assert (group["name"], group["state"], group["writer"]) == ("derived/sums", "stopped", None)
+    assert (group["shards"], group["completed"], len(group["failures"])) == (4, 3, 1)
+    told = CliRunner().invoke(app, ["status", "survey"], catch_exceptions=False).output
+    assert "derived/sums: stopped" in told
+    assert "3 of 4 shards (75%)\n" in told
+    assert "Input/output error" in told
+    (tmp_path / "broken").unlink()
+    derive_it(retry_failed=True)
+    assert read_status("survey", catalog=Catalog())["unfinished"] == []
+
+
+def test_status_knows_who_writes_a_group_before_there_is_anything(derive_it: Derive, dataset: Entry) -> None:
+    url = f"{dataset.url}/derived/sums"
+    with hold_lease(url, purpose="label survey sums"):
+        begin_group(url, {"of": 1}, removal="...")
+        (group,) = read_status("survey", catalog=Catalog())["unfinished"]
+        assert (group["state"], group["writer"]["pid"], group["shards"]) == ("running", os.getpid(), None)
+        assert "nothing is written yet" in CliRunner().invoke(app, ["status", "survey"], catch_exceptions=False).output
 
 
 def test_a_group_that_was_begun_otherwise_is_left_alone(derive_it: Derive, dataset: Entry, tmp_path: Path) -> None:
