@@ -1,7 +1,7 @@
 """Memory of labelling against that of the conversion: a label volume, horizons, fault sticks, each on all of a dataset.
 
 The dataset is computed as it is read (`rehearsal://`). Its labels are files on disk: SEG-Y of class numbers that is as
-large as the dataset's source, text with a point for each trace of a horizon, and sticks across the whole survey. What is
+large as the dataset's source, text with a point for each trace of a horizon, and sticks across all of it. What is
 looked at is the summed PSS of the command and all that it starts, five times a second. On threads of the command the
 rule is what a conversion plans with: of a worker with as many threads it needs that much, or makes smaller shards. On
 worker processes it is the 3 GB that all processes of a conversion may take together.
