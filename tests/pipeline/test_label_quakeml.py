@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from obspy import UTCDateTime
 from obspy.core.event import Arrival, Event, Origin, Pick, WaveformStreamID
 from obspy.core.event import Catalog as Events
+from typer.testing import CliRunner
 
 from data_catalog import Catalog, Entry, InputError, check_store
+from pipeline.__main__ import app
 from pipeline.convert import convert
 from pipeline.ingest.run import ingest, load_ingest_recipe
 from pipeline.label import label, load_label_recipe
@@ -115,6 +117,16 @@ def test_picks_of_quakeml_lie_where_stations_and_dates_say(records: Entry, label
         "0.xml",
         "stations.csv",
     }
+
+
+def test_the_command(records: Entry, stations: str, tmp_path: Path) -> None:
+    path = tmp_path / "events.xml"
+    path.write_bytes(written(event(pick("AAA", 73.25, "Pg"), pick("BBB", 1.0))))
+    options = ["--as", "arrivals", "--id", "picks", "--phases", "P,S", "--width", "100", "--stations", stations]
+    told = CliRunner().invoke(app, ["label", "made", str(path), *options], catch_exceptions=False)
+    assert told.exit_code == 0
+    assert "picks: P 1, S 0" in told.output
+    assert "skipped_most: station XX.BBB 1" in told.output
 
 
 def test_what_is_passed_over_is_told(records: Entry, label_it: Label, stations: str) -> None:
