@@ -1,4 +1,4 @@
-"""``python -m data_catalog list | show NAME | lineage NAME | check [NAME...] | export | remove NAME``."""
+"""``python -m data_catalog list | show | lineage | check | page | export | remove``."""
 
 import sys
 from enum import StrEnum
@@ -19,6 +19,7 @@ from data_catalog.removal import store_exists
 from data_catalog.schema import Entry, Kind
 from data_catalog.search import Search, parse_nbytes
 from data_catalog.views.intake import write_intake
+from data_catalog.views.page import write_page
 from data_catalog.views.shards import check_shards
 from data_catalog.views.stac import write_stac
 
@@ -214,6 +215,23 @@ def export(
     print(f"{len(entries)} datasets in {out}")
     if broken:
         raise InputError("\n".join(["these could not be read, and are left out:", *map(str, broken)]))
+
+
+@app.command()
+def page(
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder of the site: empty, new, or of such a site.")
+    ],
+    catalog: CatalogOption = None,
+) -> None:
+    """Writes a web site about all datasets, to be opened without a server; one that is there is replaced.
+
+    Datasets that cannot be shown are named on stderr and on the site, and the exit status stays 0: the site is whole.
+    """
+    opened = Catalog(catalog)
+    for name, sentence in write_page(opened, out).items():
+        print(f"warning: {name}: {sentence.splitlines()[0]}", file=sys.stderr)
+    print(f"{len(opened.names())} datasets: {out / 'index.html'}")
 
 
 @app.command()

@@ -1,0 +1,96 @@
+"""Arrays of a dataset, of which no read takes more than a bounded number of chunks."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from data_catalog.errors import InputError
+from data_catalog.storage import reached
+
+MOST_CHUNKS = 96
+"""Of one array that a read decodes."""
+
+MOST_NBYTES = 96 * 2**20
+"""Of those chunks together, decoded."""
+
+Array = NDArray[Any]
+
+
+class Store:
+    """A dataset's store, opened for reading.
+
+    Attributes:
+        url: Where it is.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Opens a store.
+
+        Raises:
+            InputError: If there is none.
+        """
+        self.url = url.rstrip("/")
+        with reached(self.url):
+            self._group = zarr.open_group(self.url, mode="r", use_consolidated=False)
+        self._found: dict[str, zarr.Array[Any] | None] = {}
+
+    def find(self, path: str) -> "zarr.Array[Any] | None":
+        """The array at a path; None where there is none."""
+        if path not in self._found:
+            with reached(f"{self.url}/{path}"):
+                found = self._group.get(path)
+            self._found[path] = found if isinstance(found, zarr.Array) else None
+        return self._found[path]
+
+    def array(self, path: str) -> "zarr.Array[Any]":
+        """The array at a path.
+
+        Raises:
+            InputError: If there is none.
+        """
+        found = self.find(path)
+        if found is None:
+            raise InputError(f"{self.url}/{path} is no array.")
+        return found
+
+    def read(self, path: str, where: Sequence[slice]) -> Array:
+        """A box of an array.
+
+        Raises:
+            InputError: If it takes more than `MOST_CHUNKS` or `MOST_NBYTES`, or cannot be read.
+        """
+        array = self.array(path)
+        indices = [np.arange(size)[part] for size, part in zip(array.shape, where, strict=True)]
+        self._check(path, array, indices)
+        with reached(f"{self.url}/{path}"):
+            return np.asarray(array[tuple(where)])
+
+    def read_at(self, path: str, indices: Sequence[Array]) -> Array:
+        """The elements at all combinations of indices along each axis; raises as `read` does."""
+        array = self.array(path)
+        self._check(path, array, indices)
+        with reached(f"{self.url}/{path}"):
+            return np.asarray(array.oindex[tuple(indices)])
+
+    def fits(self, path: str, indices: Sequence[Array]) -> bool:
+        """Whether `read_at` would read them."""
+        array = self.array(path)
+        chunks = prod(len(np.unique(index // extent)) for index, extent in zip(indices, array.chunks, strict=True))
+        return chunks <= chunk_budget(array.chunks, array.dtype.itemsize)
+
+    def _check(self, path: str, array: "zarr.Array[Any]", indices: Sequence[Array]) -> None:
+        if not self.fits(path, indices):
+            chunk_mib = prod(array.chunks) * array.dtype.itemsize / 2**20
+            raise InputError(
+                f"{path} is not drawn: that would read more than {MOST_CHUNKS} chunks, or {MOST_NBYTES >> 20} MiB of "
+                f"chunks of {chunk_mib:.3g} MiB."
+            )
+
+
+def chunk_budget(chunk_shape: Sequence[int], itemsize: int) -> int:
+    """How many chunks of an array a read may take; 0 where one of them is too many."""
+    return min(MOST_CHUNKS, MOST_NBYTES // max(1, prod(chunk_shape) * itemsize))
