@@ -12,7 +12,7 @@ from data_catalog.search import samples_nbytes
 from data_catalog.views.page.coordinate_table import coordinate_rows
 from data_catalog.views.page.folder import SiteFolder
 from data_catalog.views.page.histogram_figure import draw_histogram
-from data_catalog.views.page.layers import CLASS_COLOURS, MOST_LAYERS, shown_name
+from data_catalog.views.page.layers import CLASS_COLOURS, shown_name
 from data_catalog.views.page.manifest import read_counts, read_moments
 from data_catalog.views.page.map_figure import draw_map, split_legend
 from data_catalog.views.page.pictures import Picture, from_page, write_picture, write_sections
@@ -45,10 +45,9 @@ class Share:
 
 def about(entry: Entry) -> dict[str, Any]:
     """What is known from the entry alone."""
-    main = entry.variables[entry.main_variable]
     return {
         "entry": entry,
-        "dimensions": ", ".join(f"{dim} {size}" for dim, size in zip(main.dims, main.shape, strict=True)),
+        "dimensions": dimensions(entry),
         "nbytes": samples_nbytes(entry),
         "created": when(entry.created),
         "snippets": snippets(entry),
@@ -58,8 +57,13 @@ def about(entry: Entry) -> dict[str, Any]:
         "splits": [
             (swatch, "; ".join(box_text(box) for box in entry.splits[swatch.text])) for swatch in split_legend(entry)
         ],
-        "layer_numbers": range(1, MOST_LAYERS + 1),
     }
+
+
+def dimensions(entry: Entry) -> str:
+    """Those of the main variable, with their sizes."""
+    main = entry.variables[entry.main_variable]
+    return ", ".join(f"{dim} {size}" for dim, size in zip(main.dims, main.shape, strict=True))
 
 
 def shown(entry: Entry, folder: SiteFolder) -> dict[str, Any]:
@@ -80,7 +84,6 @@ def shown(entry: Entry, folder: SiteFolder) -> dict[str, Any]:
         "labels": [found for path in _labels(entry) if (found := _balance(store, entry, path))],
         "coordinates": coordinate_rows(store, entry),
         "text_headers": read_text_headers(store, entry),
-        "wrong": sections.wrong,
     }
 
 

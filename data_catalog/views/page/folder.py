@@ -18,25 +18,31 @@ class SiteFolder:
 
     Readers find each file as it was or as it is to be. The list comes last, and files that are no longer named by it
     go after that: a run that was interrupted leaves an old list whose pages are all there.
+
+    Attributes:
+        path: Where it is.
+        written: Names of all that was written, relative to it.
     """
 
     def __init__(self, path: Path) -> None:
-        """Takes a folder.
+        self.path = path
+        self.written: set[str] = set()
+
+    def take(self) -> None:
+        """Makes the folder a site's.
 
         Raises:
             InputError: If something else is in it, or it cannot be written.
         """
-        self.path = path
-        self._written: set[Path] = set()
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            is_taken = not (path / MARK).exists() and any(path.iterdir())
+            self.path.mkdir(parents=True, exist_ok=True)
+            is_taken = not (self.path / MARK).exists() and any(self.path.iterdir())
         except OSError as error:
             raise self._unwritable(error) from None
         if is_taken:
             raise InputError(
-                f"{path} is not empty, and was not made by `python -m data_catalog page`: name another folder with "
-                "--out, or empty it."
+                f"{self.path} is not empty, and was not made by `python -m data_catalog page`: name another folder "
+                "with --out, or empty it."
             )
         self.write(MARK, _MARK_TEXT.encode())
 
@@ -54,14 +60,14 @@ class SiteFolder:
             temporary.replace(path)
         except OSError as error:
             raise self._unwritable(error) from None
-        self._written.add(path)
+        self.written.add(name)
         return name
 
     def sweep(self) -> None:
         """Deletes pages and pictures of an earlier run that this one has not written."""
         for kind, pattern in ((DATASETS, "*"), (PICTURES, "*/*")):
             for path in (self.path / kind).glob(pattern):
-                if path.is_file() and path not in self._written:
+                if path.is_file() and path.relative_to(self.path).as_posix() not in self.written:
                     path.unlink(missing_ok=True)
         for path in (self.path / PICTURES).glob("*"):
             if path.is_dir() and not any(path.iterdir()):

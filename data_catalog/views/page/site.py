@@ -1,22 +1,26 @@
-"""The site: a list of all datasets, and a page about each."""
+"""The site: a list of all datasets, and a page about each, made by several processes where there are many."""
 
-import base64
-import hashlib
-from collections.abc import Mapping
+import os
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from data_catalog.catalog import Catalog
-from data_catalog.errors import InputError
-from data_catalog.schema import Entry, Role
-from data_catalog.views.page.axes import number
-from data_catalog.views.page.dataset_page import about, shown
-from data_catalog.views.page.folder import DATASETS, SiteFolder
+from data_catalog.errors import InputError, WorkError
+from data_catalog.schema import Entry
+from data_catalog.unfinished import Unfinished
+from data_catalog.views.page.folder import SiteFolder
+from data_catalog.views.page.rendering import render
+from data_catalog.views.page.written_page import WrittenPage, write_dataset_page
 
-TEMPLATES = Path(__file__).parent / "templates"
 INDEX = "index.html"
+
+FOR_A_PROCESS = 8
+"""Datasets that are worth starting a process for: it takes a second or two to import what it draws with."""
 
 
 def write_site(catalog: Catalog, path: Path) -> Mapping[str, str]:
@@ -31,115 +35,64 @@ def write_site(catalog: Catalog, path: Path) -> Mapping[str, str]:
 
     Raises:
         InputError: If there is no such catalog, or the folder is not to be written.
+        WorkError: If a process that draws was ended.
     """
     if not catalog.folder.is_dir():
         raise InputError(f"there is no catalog at {catalog.folder}: name another folder with --catalog.")
-    folder, pages = SiteFolder(path), _environment()
-    cards, unreadable, wrong = [], {}, {}
-    for name in catalog.names():
-        try:
-            entry = catalog.read(name)
-        except InputError as error:
-            unreadable[name] = str(error)
-            continue
-        page = _page(entry, folder)
-        folder.write(f"{DATASETS}/{name}.html", pages.get_template("dataset.html.j2").render(page).encode())
-        cards.append(_card(entry, page))
-        if page["wrong"]:
-            wrong[name] = " ".join(page["wrong"])
+    folder = SiteFolder(path)
+    folder.take()
+    entries, unreadable = _entries(catalog)
+    pages = list(_write_pages(entries, path))
     unfinished, torn = _unfinished(catalog)
     unreadable |= torn
-    listed = {"cards": cards, "unfinished": unfinished, "unreadable": unreadable}
-    folder.write(INDEX, pages.get_template("index.html.j2").render(listed).encode())
+    for page in pages:
+        folder.written |= page.written
+    cards = [page.card for page in pages]
+    folder.write(INDEX, render("index.html.j2", cards=cards, unfinished=unfinished, unreadable=unreadable))
     folder.sweep()
-    return wrong | unreadable
+    return {page.card.name: page.wrong for page in pages if page.wrong} | unreadable
 
 
-def _page(entry: Entry, folder: SiteFolder) -> dict[str, Any]:
-    """What a page says: of a dataset whose store is bad at least what its entry knows, and what is wrong."""
-    known = about(entry)
-    try:
-        return known | {"problem": None} | shown(entry, folder)
-    except InputError as error:
-        problem = str(error)
-    except Exception as error:  # the data are anybody's: one dataset that nobody thought of must not cost all others
-        problem = f"{type(error).__name__}: {error}"
-    return known | {"problem": problem, "sections": None, "wrong": (problem,)}
+def _entries(catalog: Catalog) -> tuple[list[Entry], dict[str, str]]:
+    """All entries, and what is wrong with those that cannot be read."""
+    found, unreadable = [], {}
+    for name in catalog.names():
+        try:
+            found.append(catalog.read(name))
+        except InputError as error:
+            unreadable[name] = str(error)
+    return found, unreadable
 
 
-def _card(entry: Entry, page: Mapping[str, Any]) -> dict[str, Any]:
-    """What the list says of a dataset, and what it is found by."""
-    variables = entry.all_variables()
-    labels = [each for each in variables.values() if each.role in {Role.CLASS_LABEL, Role.PREDICTION}]
-    classes = list(dict.fromkeys(word for each in labels for word in each.flag_meanings or ()))
-    payload = [path for path, each in variables.items() if each.role is not Role.COORDINATE]
-    words = [entry.name, entry.kind.value, *variables, *classes, *entry.splits, page["dimensions"]]
-    return {
-        "name": entry.name,
-        "kind": entry.kind.value,
-        "dimensions": page["dimensions"],
-        "variables": [path.removeprefix("derived/") for path in payload],
-        "classes": classes,
-        "splits": list(entry.splits),
-        "nbytes": page["nbytes"],
-        "created": page["created"],
-        "thumbnail": page["sections"].thumbnail if page["sections"] else None,
-        "problem": page["problem"],
-        "words": " ".join(words).casefold(),
-    }
-
-
-def _unfinished(catalog: Catalog) -> tuple[list[Any], dict[str, str]]:
+def _unfinished(catalog: Catalog) -> tuple[list[Unfinished], dict[str, str]]:
     """Datasets without an entry, and what is wrong with records that cannot be read."""
-    found, torn = [], {}
+    found, unreadable = [], {}
     for name in catalog.unfinished_names():
         try:
             record = catalog.unfinished(name)
         except InputError as error:
-            torn[name] = str(error)
+            unreadable[name] = str(error)
             continue
         if record is not None:  # None where it was finished at this moment
             found.append(record)
-    return found, torn
+    return found, unreadable
 
 
-def _environment() -> Environment:
-    """Templates with style and script in them: a page needs no file but its pictures, and a browser runs no other."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
+def _write_pages(entries: Sequence[Entry], path: Path) -> Iterator[WrittenPage]:
+    write = partial(write_dataset_page, path=path)
+    processes = min(os.cpu_count() or 1, len(entries) // FOR_A_PROCESS)
+    if processes <= 1:
+        yield from map(write, entries)
+        return
+    # Not forked: zarr has threads of its own by now. Ctrl-C is this process's to hear.
+    pool = ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
     )
-    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "page.js"))
-    environment.filters |= {"nbytes": nbytes_text, "number": number}
-    environment.globals |= {
-        "style": style,
-        "script": script,
-        "policy": "; ".join(
-            (
-                "default-src 'none'",
-                "img-src 'self' file: data:",
-                f"style-src '{_digest(style)}'",
-                f"script-src '{_digest(script)}'",
-                "base-uri 'none'",
-                "form-action 'none'",
-            )
-        ),
-    }
-    return environment
-
-
-def _digest(text: str) -> str:
-    """What a Content-Security-Policy calls a script or a style by (CSP level 2, hash-source)."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def nbytes_text(nbytes: int) -> str:
-    """A size with three digits."""
-    size, units = float(nbytes), iter(("B", "kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while size >= 1000 and unit != "TB":
-        size, unit = size / 1000, next(units)
-    return f"{size:.3g} {unit}"
+    try:
+        yield from pool.map(write, entries)
+    except BrokenProcessPool:
+        raise WorkError(
+            "a process that draws pages was ended, perhaps for want of memory: run the command again."
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)

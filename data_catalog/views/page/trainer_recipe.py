@@ -45,15 +45,21 @@ def trainer_recipe(entry: Entry) -> TrainerRecipe | None:
     """A small recipe: classes where there are labels of them, hidden traces where not; None where none fits."""
     main = entry.variables[entry.main_variable]
     label = _label(entry, main)
-    if len(main.dims) < 2:
+    if len(main.dims) < 2 or (label is None and main.shape[-2] < EXTENTS[-1]):
         return None
     axes = main.dims[-2:] if label is None else _widest(main)
     if window := _window(entry, entry.splits, axes):
         return TrainerRecipe(_yaml(entry, label, window, entry.splits), None)
-    for by, extent in product(main.dims[:-1], EXTENTS):
+    return _split_first(entry, label, axes)
+
+
+def _split_first(entry: Entry, label: str | None, axes: tuple[str, ...]) -> TrainerRecipe | None:
+    """The recipe for splits that are to be made, along the slowest dimension with room for them."""
+    for by, extent in product(entry.variables[entry.main_variable].dims[:-1], EXTENTS):
         guard = extent if by in axes else max(1, entry.sizes[by] // GUARD_SHARE)
         splits = _shares(entry.sizes[by], by, guard)
-        if splits and (window := _window(entry, splits, axes, extents=(extent,))):
+        window = _window(entry, splits, axes, extents=(extent,))
+        if window and window.get(by, guard) == guard:
             shares = ",".join(f"{name}={share}" for name, share in SHARES.items())
             command = f"python -m pipeline split {entry.name} --by {by} --shares {shares} --guard {guard}"
             return TrainerRecipe(_yaml(entry, label, window, splits), command)
@@ -63,11 +69,7 @@ def trainer_recipe(entry: Entry) -> TrainerRecipe | None:
 def _label(entry: Entry, main: Variable) -> str | None:
     """The class label that is learned from, as the trainer calls it."""
     for path, variable in entry.all_variables().items():
-        if (
-            variable.role is Role.CLASS_LABEL
-            and set(variable.dims) <= set(main.dims)
-            and main.dims[-1] in variable.dims
-        ):
+        if variable.role is Role.CLASS_LABEL and variable.dims == main.dims:
             return path.removeprefix(f"{layout.DERIVED_GROUP}/")
     return None
 
@@ -116,12 +118,13 @@ def _are_apart(one: Box, other: Box, window: Window, entry: Entry) -> bool:
     return False
 
 
-def _shares(size: int, by: str, guard: int) -> Splits | None:
-    """About what a split by shares will be: a sample less, since it may round otherwise."""
+def _shares(size: int, by: str, guard: int) -> Splits:
+    """About what a split by shares will be: a sample less, since it may round otherwise; none without room."""
     lengths = [int(share * (size - guard * (len(SHARES) - 1))) - 1 for share in SHARES.values()]
     if min(lengths) < 1:
-        return None
-    splits, start = {}, 0
+        return {}
+    splits: dict[str, tuple[Box, ...]] = {}
+    start = 0
     for name, length in zip(SHARES, lengths, strict=True):
         splits[name] = ({by: (start, start + length)},)
         start += length + guard
