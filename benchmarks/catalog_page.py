@@ -40,7 +40,7 @@ def main() -> None:
         for number in range(arguments.datasets):
             write(catalog, number)
         begun = time.perf_counter()
-        command = [sys.executable, "-m", "data_catalog", "page", "--out", site, "--catalog", catalog.folder]
+        command = [sys.executable, "-m", "data_catalog", "page", "--out", site, "--catalog", catalog.place]
         subprocess.run(command, check=True)
         seconds = time.perf_counter() - begun
         used = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -70,7 +70,7 @@ def list_entries(
 def _read_all(catalog: Catalog, search: Search) -> tuple[list[Entry], list[str]]:
     """The entries that are looked for, and what is wrong with those that cannot be read."""
     entries, broken = catalog.read_all()
-    return [entry for entry in entries if search.finds(entry)], [str(error) for error in broken]
+    return [entry for entry in entries if search.finds(entry)], list(broken.values())
 
 
 def _list_finished(catalog: Catalog, search: Search) -> list[str]:
@@ -214,7 +214,7 @@ def export(
     write(entries, out, place=opened.place)
     print(f"{len(entries)} datasets in {out}")
     if broken:
-        raise InputError("\n".join(["these could not be read, and are left out:", *map(str, broken)]))
+        raise InputError("\n".join(["these could not be read, and are left out:", *broken.values()]))
 
 
 @app.command()

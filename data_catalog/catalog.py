@@ -15,7 +15,7 @@ from data_catalog.lease import hold_lease
 from data_catalog.local_folder import LocalFolder
 from data_catalog.object_folder import ObjectFolder
 from data_catalog.removal import empty_store, remove_empty_folder, store_exists
-from data_catalog.schema import NAME_PATTERN, SPEC_VERSION, Derived, Entry, holds_password
+from data_catalog.schema import NAME_PATTERN, Derived, Entry, holds_password
 from data_catalog.storage import is_local, open_storage, overlap, same_place
 from data_catalog.unfinished import Unfinished, begin_unfinished
 
@@ -63,15 +63,19 @@ class Catalog:
             raise self._no_entry(name)
         return self._parse(name, text)
 
-    def read_all(self) -> tuple[list[Entry], list[InputError]]:
-        """All entries, by name, and what is wrong with those that cannot be read."""
-        entries, broken = [], []
+    def exists(self) -> bool:
+        """Whether anything was ever listed there."""
+        return self._folder.is_there()
+
+    def read_all(self) -> tuple[list[Entry], dict[str, str]]:
+        """All entries in the order of their names, and what is wrong with those that cannot be read, by name."""
+        entries, broken = [], {}
         for name, standing in self._folder.standings():
             if standing.entry is not None:
                 try:
                     entries.append(self._parse(name, standing.entry))
                 except InputError as error:
-                    broken.append(error)
+                    broken[name] = str(error)
         return entries, broken
 
     def open(self, name: str) -> Entry:
@@ -252,8 +256,7 @@ class Catalog:
         """
         for _ in range(MOST_TRIES):
             entry = self.read(name)
-            update = {"revision": entry.revision + 1, "spec_version": SPEC_VERSION}
-            revised = change(entry).model_copy(update=update)
+            revised = change(entry).model_copy(update={"revision": entry.revision + 1})
             try:
                 self.publish(revised)
             except InputError:
@@ -332,7 +335,7 @@ class Catalog:
         if near := get_close_matches(name, known, n=3):
             hint = f"did you mean {', '.join(near)}?"
         else:
-            nothing = "it is empty." if self._folder.is_there() else "there is nothing."
+            nothing = "it is empty." if self.exists() else "there is nothing."
             hint = f"it has {', '.join(known[:5])}{' and others' * (len(known) > 5)}." if known else nothing
         return InputError(
             f"no dataset named {name!r} in the catalog at {self.place}: {hint} "

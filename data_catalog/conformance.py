@@ -1,6 +1,8 @@
 """The judge: every breach of SPEC.md in an entry, or between an entry and its store, each with its place."""
 
+import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
@@ -8,8 +10,9 @@ from pydantic import ValidationError
 
 from data_catalog import layout
 from data_catalog.errors import ConformanceError
+from data_catalog.migration import VERSIONS, migrated
 from data_catalog.problem import Problem
-from data_catalog.schema import Box, Entry, Kind, Role, Variable
+from data_catalog.schema import SPEC_VERSION, Box, Entry, Kind, Role, Variable
 from data_catalog.zarr_metadata import is_group, read_array_metadata
 
 LEADING_DIMS = {
@@ -37,7 +40,14 @@ def parse_entry(text: str | bytes, *, place: str) -> Entry:
         ConformanceError: With every problem found.
     """
     try:
-        entry = Entry.model_validate_json(text)
+        document = migrated(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise ConformanceError(place, [Problem("entry", "no-json", f"expected JSON, {error}")]) from None
+    if isinstance(document, dict) and (version := document.get("spec_version", SPEC_VERSION)) != SPEC_VERSION:
+        known = f"found {str(version)!r:.20}, known are {', '.join(VERSIONS)}: it was made by a later Tracemill"
+        raise ConformanceError(place, [Problem("entry.spec_version", "unknown-version", known)])
+    try:
+        entry = Entry.model_validate_json(json.dumps(document))
     except ValidationError as error:
         raise ConformanceError(place, problems_of(error, root="entry")) from None
     if problems := check_entry(entry):
@@ -170,10 +180,33 @@ def check_splits(splits: Mapping[str, tuple[Box, ...]], sizes: Mapping[str, int]
     for name, boxes in splits.items():
         for index, box in enumerate(boxes):
             problems += _check_box(box, sizes, place=f"entry.splits.{name}[{index}]")
-    for (first, first_boxes), (second, second_boxes) in combinations(splits.items(), 2):
-        if any(_boxes_meet(one, other, sizes) for one in first_boxes for other in second_boxes):
-            problems.append(Problem("entry.splits", "splits-overlap", f"splits {first!r} and {second!r} share samples"))
+    for first, second in _meeting(splits, sizes):
+        problems.append(Problem("entry.splits", "splits-overlap", f"splits {first!r} and {second!r} share samples"))
     return problems
+
+
+def _meeting(splits: Mapping[str, tuple[Box, ...]], sizes: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Pairs of splits that share samples. There may be thousands of ranges along one dimension, which are compared with
+    those alone that reach to where they begin."""
+    named = Counter(dim for boxes in splits.values() for box in boxes for dim in box if dim in sizes)
+    if not named:
+        everywhere = [name for name, boxes in splits.items() if boxes]
+        return list(combinations(everywhere, 2))
+    ((along, _),) = named.most_common(1)
+    whole = (0, sizes[along])
+    places = sorted(
+        ((box.get(along, whole), name, box) for name, boxes in splits.items() for box in boxes),
+        key=lambda place: place[0],
+    )
+    found: set[tuple[str, str]] = set()
+    reaching: list[tuple[tuple[int, int], str, Box]] = []
+    for (start, stop), name, box in places:
+        reaching = [place for place in reaching if place[0][1] > start]
+        for _, other, other_box in reaching:
+            if other != name and _boxes_meet(box, other_box, sizes):
+                found.add((other, name))
+        reaching.append(((start, stop), name, box))
+    return sorted({(one, other) for one, other in combinations(splits, 2) if {(one, other), (other, one)} & found})
 
 
 def _boxes_meet(one: Box, other: Box, sizes: Mapping[str, int]) -> bool:

@@ -16,7 +16,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """Names are file names too: no separators, no leading dot, nothing that a path could abuse."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Size = Annotated[int, Field(gt=0)]
+Size = Annotated[int, Field(gt=0, lt=2**63)]
 
 
 def holds_password(url: str) -> bool:
@@ -141,7 +141,7 @@ class Entry(Model):
     """A complete, verified dataset: the entry exists if and only if its store can be used.
 
     Attributes:
-        spec_version: Version of SPEC.md that it keeps to.
+        spec_version: Version of SPEC.md that it keeps to; `migration` brings earlier ones to it.
         name: Name in the catalog, and of its file.
         revision: Counts from 1; each replacement adds one.
         kind: What the dimensions mean.
@@ -159,7 +159,7 @@ class Entry(Model):
         derived: Groups made from it later, by id.
     """
 
-    spec_version: Literal["1.0", "1.1", "1.2", "1.3", "1.4"] = SPEC_VERSION
+    spec_version: Literal["1.4"] = SPEC_VERSION
     name: Name
     revision: Annotated[int, Field(ge=1)] = 1
     kind: Kind

@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from data_catalog import Entry, layout
+from data_catalog import Catalog, Entry, Kind, Role, layout
+from tests.data_catalog.written_store import Made, a_source, classes, dipping, write_dataset
 
 SIZES = {"inline": 10, "crossline": 8, "time": 20, "trace_header_byte": 240}
 CHUNK = {"inline": 5, "crossline": 4, "time": 10, "trace_header_byte": 240}
@@ -105,3 +107,20 @@ def catalog_place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     place = f"{request.getfixturevalue('bucket_url')}/entries"
     monkeypatch.setenv("TRACEMILL_CATALOG", place)
     return place
+
+
+@pytest.fixture
+def survey(catalog_folder: Path) -> Entry:
+    """A dataset of one volume with a label in a derived group."""
+    shape, dims = (4, 5, 6), ("inline", "crossline", "time")
+    label = classes(dims, np.arange(120).reshape(shape) % 2, "rock", "salt")
+    live = Made(Role.COORDINATE, dims[:-1], np.ones(shape[:-1], bool))
+    return write_dataset(
+        Catalog(),
+        "survey",
+        {"amplitude": Made(Role.INPUT, dims, dipping(shape)), "live": live},
+        kind=Kind.STACK3D,
+        derived={"salt": {"label": label}},
+        sources=(a_source("/data/survey.sgy"),),
+        splits={"train": ({"inline": (0, 2)},)},
+    )

@@ -47,8 +47,8 @@ def replace(count: int) -> None:
 
 def list_all(count: int) -> None:
     _, broken = catalog.read_all()  # judged: a torn one is told
-    for error in broken:
-        note("torn", *str(error).split())
+    for sentence in broken.values():
+        note("torn", *sentence.split())
     note("listed", str(count))
 
 

@@ -1,13 +1,20 @@
 """The judge: each rule of SPEC.md broken once, each problem with its place, all of them listed."""
 
 import json
+import re
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from data_catalog import ConformanceError, Entry, check_entry, check_store, parse_entry
+from data_catalog import Box, ConformanceError, Entry, check_entry, check_store, migration, parse_entry
+from data_catalog.conformance import check_splits
+from data_catalog.migration import VERSIONS, migrated
+from data_catalog.schema import SPEC_VERSION
 
 Spoil = Callable[[dict[str, Any]], None]
 
@@ -36,7 +43,9 @@ def test_a_good_entry_and_store_pass(make_entry: Callable[..., Entry]) -> None:
     [
         (put("name", "../etc/passwd"), "entry.name", "string_pattern_mismatch"),
         (put("name", "x" * 101), "entry.name", "string_pattern_mismatch"),
-        (put("spec_version", "2.0"), "entry.spec_version", "literal_error"),
+        (put("spec_version", "2.0"), "entry.spec_version", "unknown-version"),
+        (put("spec_version", 1), "entry.spec_version", "unknown-version"),
+        (put("sizes", "inline", 10**30), "entry.sizes.inline", "less_than"),
         (put("revision", 0), "entry.revision", "greater_than_equal"),
         (put("kind", "cube"), "entry.kind", "enum"),
         (put("surprise", 1), "entry.surprise", "extra_forbidden"),
@@ -54,8 +63,55 @@ def test_an_entry_that_is_no_entry(entry_values: dict[str, Any], spoil: Spoil, p
 
 
 def test_text_that_is_not_json() -> None:
-    with pytest.raises(ConformanceError, match="Invalid JSON"):
-        parse_entry("{", place="survey.json")
+    for text in ("{", "[" * 100_000, "1" * 10_000, b"\xff\xfe"):
+        with pytest.raises(ConformanceError, match="expected JSON"):
+            parse_entry(text, place="survey.json")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_entries_of_all_versions_are_read(entry_values: dict[str, Any], version: str) -> None:
+    later = {"split_by": {"by": "inline"}, "fates": {"kept": 80}} if version == SPEC_VERSION else {}
+    entry = parse_entry(json.dumps(entry_values | later | {"spec_version": version}), place="survey.json")
+    assert entry == Entry.model_validate(entry_values | later | {"spec_version": SPEC_VERSION})
+
+
+def test_changes_between_versions_are_made_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {
+        "1.1": lambda entry: entry | {"seen": [*entry.get("seen", []), 1]},
+        "1.3": lambda entry: {"seen": [*entry["seen"], 3]},
+    }
+    monkeypatch.setattr(migration, "CHANGES", changes)
+    assert migrated({"spec_version": "1.0"}) == {"spec_version": SPEC_VERSION, "seen": [1, 3]}
+    assert migrated({"spec_version": "1.1", "seen": []}) == {"spec_version": SPEC_VERSION, "seen": [3]}
+    assert migrated({"spec_version": "1.3"}) == {"spec_version": SPEC_VERSION}
+    for stranger in ({"spec_version": "9.9"}, {"spec_version": None}, [], 7):
+        assert migrated(stranger) == stranger
+
+
+def boxes_of(ranges: list[tuple[int, int, int, int]]) -> tuple[Box, ...]:
+    return tuple({"inline": (a, a + b), "time": (c, c + d)} for a, b, c, d in ranges)
+
+
+RANGES = st.lists(st.tuples(*[st.integers(0, 8), st.integers(1, 3)] * 2), max_size=4).map(boxes_of)
+
+
+@given(RANGES, RANGES, RANGES)
+def test_splits_that_share_samples_are_found(one: Any, two: Any, three: Any) -> None:
+    splits, sizes = {"train": one, "validation": two, "test": three}, {"inline": 20, "time": 20}
+    held = {
+        name: {(i, t) for box in boxes for i in range(*box["inline"]) for t in range(*box["time"])}
+        for name, boxes in splits.items()
+    }
+    expected = {frozenset(pair) for pair in combinations(splits, 2) if held[pair[0]] & held[pair[1]]}
+    told = [re.findall("'([a-z]+)'", problem.message) for problem in check_splits(splits, sizes)]
+    assert {frozenset(pair) for pair in told} == expected
+    assert len(told) == len(expected)
+
+
+def test_splits_that_name_no_dimension_are_everywhere() -> None:
+    assert check_splits({"train": ({},)}, {"inline": 5}) == []
+    (problem,) = check_splits({"train": ({},), "test": ({},)}, {"inline": 5})
+    assert problem.code == "splits-overlap"
 
 
 @pytest.mark.parametrize(

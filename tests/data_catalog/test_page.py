@@ -159,7 +159,7 @@ def test_the_snippet_opens_the_dataset(catalog: Catalog, tmp_path: Path, monkeyp
     a_stack(catalog)
     write_page(catalog, tmp_path / "site")
     by_name, by_place, *_ = snippets_of(tmp_path / "site", "stack")
-    monkeypatch.setenv("TRACEMILL_CATALOG", str(catalog.folder))
+    monkeypatch.setenv("TRACEMILL_CATALOG", catalog.place)
     names: dict[str, Any] = {}
     exec(by_name, names)
     assert names["dataset"]["amplitude"].dims == STACK
@@ -193,7 +193,7 @@ def test_the_trainer_s_snippet_trains(catalog: Catalog, tmp_path: Path, splits: 
     assert yaml.safe_load(recipe)["dataset"] == {"name": "0123", "variable": "amplitude", "label": "salt"}
     (tmp_path / "0123.yaml").write_text(recipe)
     environment = os.environ | {
-        "TRACEMILL_CATALOG": str(catalog.folder),
+        "TRACEMILL_CATALOG": catalog.place,
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "OMP_NUM_THREADS": "1",
     }
@@ -216,11 +216,11 @@ def test_a_dataset_without_store_is_told_of(
         a_stack(catalog, name)
     (folder_of(catalog) / "gone.zarr").rename(folder_of(catalog) / "elsewhere")
     zarr.create_group(str(folder_of(catalog) / "smaller.zarr"), overwrite=True)
-    (catalog.folder / "torn.json").write_text('{"name": ')
-    (catalog.folder / "unfinished").mkdir()
-    write_unfinished(catalog.folder / "unfinished/half.json", begin_unfinished("half", "/data/half.zarr"))
-    (catalog.folder / "unfinished/odd.json").write_text("nothing")
-    status = run_page(monkeypatch, "--out", tmp_path / "site", "--catalog", catalog.folder)
+    Path(catalog.place, "torn.json").write_text('{"name": ')
+    Path(catalog.place, "unfinished").mkdir()
+    write_unfinished(Path(catalog.place, "unfinished/half.json"), begin_unfinished("half", "/data/half.zarr"))
+    Path(catalog.place, "unfinished/odd.json").write_text("nothing")
+    status = run_page(monkeypatch, "--out", tmp_path / "site", "--catalog", catalog.place)
     said = capsys.readouterr().err
     assert status == 0
     assert [line.split(":")[1].strip() for line in said.splitlines()] == ["gone", "smaller", "torn", "odd"]
@@ -278,10 +278,10 @@ def test_a_folder_of_others_is_left_alone(
 ) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site/thesis.tex").write_text("mine")
-    assert run_page(monkeypatch, "--out", tmp_path / "site", "--catalog", catalog.folder) == 2
+    assert run_page(monkeypatch, "--out", tmp_path / "site", "--catalog", catalog.place) == 2
     assert "is not empty, and was not made by" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "site").iterdir()] == ["thesis.tex"]
-    assert run_page(monkeypatch, "--out", tmp_path / "site/thesis.tex", "--catalog", catalog.folder) == 2
+    assert run_page(monkeypatch, "--out", tmp_path / "site/thesis.tex", "--catalog", catalog.place) == 2
     assert run_page(monkeypatch, "--out", tmp_path / "new", "--catalog", tmp_path / "nowhere") == 2
     assert "there is no catalog" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
@@ -294,7 +294,7 @@ def test_a_second_run_replaces_the_first(catalog: Catalog, tmp_path: Path) -> No
     site.mkdir()
     write_page(catalog, site)
     (site / "CNAME").write_text("data.example.org")
-    (catalog.folder / "second.json").unlink()
+    Path(catalog.place, "second.json").unlink()
     a_stack(catalog, "third")
     write_page(catalog, site)
     assert sorted(path.name for path in (site / "datasets").iterdir()) == ["stack.html", "third.html"]
@@ -359,7 +359,7 @@ def hostile(catalog: Catalog) -> Entry:
 
 def test_whatever_a_dataset_says_is_text(catalog: Catalog, tmp_path: Path) -> None:
     hostile(catalog)
-    (catalog.folder / "torn.json").write_text(f'{{"name": "{SCRIPT}"}}')
+    Path(catalog.place, "torn.json").write_text(f'{{"name": "{SCRIPT}"}}')
     assert set(write_page(catalog, tmp_path / "site")) == {"torn"}
     for path in (tmp_path / "site").rglob("*.html"):
         page = Tags(path.read_text())
@@ -377,8 +377,8 @@ def test_whatever_a_dataset_says_is_text(catalog: Catalog, tmp_path: Path) -> No
 def test_names_lead_nowhere_else(catalog: Catalog, tmp_path: Path) -> None:
     entry = a_stack(catalog)
     for name in ("..%2f..%2fup", ".hidden", "a b"):
-        (catalog.folder / f"{name}.json").write_text(entry.model_dump_json())
-    (catalog.folder / "other.json").write_text(entry.model_dump_json().replace('"stack"', '"../../up"', 1))
+        Path(catalog.place, f"{name}.json").write_text(entry.model_dump_json())
+    Path(catalog.place, "other.json").write_text(entry.model_dump_json().replace('"stack"', '"../../up"', 1))
     wrong = write_page(catalog, tmp_path / "site")
     assert set(wrong) == {"other"}
     assert [path.name for path in (tmp_path / "site/datasets").iterdir()] == ["stack.html"]

@@ -55,7 +55,7 @@ def write_dataset(
         text_header: Of the only source, in EBCDIC; None for a dataset that was not made from SEG-Y.
         more: Further fields of the entry.
     """
-    url = str(catalog.folder.parent / f"{name}.zarr")
+    url = str(folder_of(catalog) / f"{name}.zarr")
     group = zarr.create_group(url)
     sizes = {dim: size for each in variables.values() for dim, size in zip(each.dims, each.samples.shape, strict=True)}
     counting = {dim: Made(Role.COORDINATE, (dim,), np.arange(size, dtype=np.int32)) for dim, size in sizes.items()}
@@ -163,4 +163,4 @@ def dipping(shape: tuple[int, ...], *, seed: int = 0) -> np.ndarray:
 
 def folder_of(catalog: Catalog) -> Path:
     """Where the stores of a catalog are."""
-    return catalog.folder.parent
+    return Path(catalog.place).parent

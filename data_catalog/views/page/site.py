@@ -37,11 +37,11 @@ def write_site(catalog: Catalog, path: Path) -> Mapping[str, str]:
         InputError: If there is no such catalog, or the folder is not to be written.
         WorkError: If a process that draws was ended.
     """
-    if not catalog.folder.is_dir():
-        raise InputError(f"there is no catalog at {catalog.folder}: name another folder with --catalog.")
+    if not catalog.exists():
+        raise InputError(f"there is no catalog at {catalog.place}: name another place with --catalog.")
     folder = SiteFolder(path)
     folder.take()
-    entries, unreadable = _entries(catalog)
+    entries, unreadable = catalog.read_all()
     pages = list(_write_pages(entries, path))
     unfinished, torn = _unfinished(catalog)
     unreadable |= torn
@@ -51,17 +51,6 @@ def write_site(catalog: Catalog, path: Path) -> Mapping[str, str]:
     folder.write(INDEX, render("index.html.j2", cards=cards, unfinished=unfinished, unreadable=unreadable))
     folder.sweep()
     return {page.card.name: page.wrong for page in pages if page.wrong} | unreadable
-
-
-def _entries(catalog: Catalog) -> tuple[list[Entry], dict[str, str]]:
-    """All entries, and what is wrong with those that cannot be read."""
-    found, unreadable = [], {}
-    for name in catalog.names():
-        try:
-            found.append(catalog.read(name))
-        except InputError as error:
-            unreadable[name] = str(error)
-    return found, unreadable
 
 
 def _unfinished(catalog: Catalog) -> tuple[list[Unfinished], dict[str, str]]:
