@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, tuple[str, ...] | None] = {
     "convert_against_copy": ("--size", "1", "--repeats", "3"),
     "scan_rate": ("--size", "1"),
     "one_pass": ("--size", "1"),
+    "catalog_page": (),
     "loader_against_memmap": None,
     "loader_against_peers": None,
     "loader_at_size": None,

@@ -13,8 +13,8 @@ from data_catalog.views.page.store import Array, Store
 MOST_NBYTES = 2**20
 """Of an array that is read as a whole; of a longer one the first and the last chunk are."""
 
-DIGITS = 9
-"""Enough for map coordinates in centimetres."""
+DIGITS = {2: 4, 4: 7, 8: 9}
+"""By the bytes of a float; nine are enough for map coordinates in centimetres."""
 
 MOST_CHUNKS = 16
 MOST_CHUNK_NBYTES = 16 * 2**20
@@ -100,4 +100,5 @@ def _range(values: Array, variable: Variable) -> tuple[str, str]:
         return "no value", ""
     if (variable.units or "").startswith(SINCE_1970):
         return moment(float(finite.min())), moment(float(finite.max()))
-    return number(finite.min(), DIGITS), number(finite.max(), DIGITS)
+    digits = DIGITS.get(values.dtype.itemsize, 9)
+    return number(finite.min(), digits), number(finite.max(), digits)

@@ -110,7 +110,11 @@ def _volume(store: Store, entry: Entry, folder: SiteFolder, name: str) -> dict[s
     """Moments and histogram of a variable."""
     variable = entry.variables[name]
     moments, counts = read_moments(store, name), read_counts(store, name, variable)
-    content = None if counts is None else draw_histogram(counts, units=variable.units)
+    content = (
+        None
+        if counts is None
+        else draw_histogram(counts, title=f"{name} ({variable.units})" if variable.units else name)
+    )
     picture = None
     if content is not None and counts is not None:
         source = from_page(write_picture(folder, entry, f"histogram-{name}", content))

@@ -12,8 +12,11 @@ OUTSIDE = 0.001
 
 BAR = "#3b82c4"
 
+NEEDLE = 0.3
+"""Share of the samples in one bar from which on all others could not be seen beside it."""
 
-def draw_histogram(counts: Counts, *, units: str | None) -> bytes | None:
+
+def draw_histogram(counts: Counts, *, title: str) -> bytes | None:
     """A WebP file; None where nothing was counted.
 
     Bins of the manifest are a fifth of an amplitude wide; samples are taken as evenly spread inside them.
@@ -29,7 +32,9 @@ def draw_histogram(counts: Counts, *, units: str | None) -> bytes | None:
     axes = new_axes(height_in=HEIGHT_IN)
     axes.set_position((0.145, 0.18, 0.84, 0.79))
     axes.stairs(100 * heights, shown, fill=True, color=BAR)
-    axes.set(xlabel=f"amplitude ({units})" if units else "amplitude", ylabel="% of the samples", xlim=shown[[0, -1]])
+    axes.set(xlabel=title, ylabel="% of the samples", xlim=shown[[0, -1]])
+    if heights.max() > NEEDLE:
+        axes.set(yscale="log", ylim=(100 * heights[heights > 0].min(), 100), ylabel="% of the samples, logarithmic")
     axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 5))
     axes.spines[["top", "right"]].set_visible(False)
     return webp(axes)

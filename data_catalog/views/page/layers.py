@@ -29,6 +29,12 @@ CLASS_COLOURS = ("#e69f00", "#0072b2", "#009e73", "#d55e00", "#cc79a7", "#56b4e9
 
 CLASS_ALPHA, SHARE_ALPHA = 0.5, 0.75
 
+LOUDEST = 6.0
+"""Times the median magnitude that is black or white: of Gaussian samples 99.99 % are within it."""
+
+NO_CLASS = 256
+"""The row of a table of colours that stands for whatever is no number of a class."""
+
 
 @dataclass(frozen=True)
 class Swatch:
@@ -87,7 +93,7 @@ def _layer(store: Store, path: str, variable: Variable, panels: Sequence[Panel |
     known = [each for each in samples if each is not None]
     if _is_class(variable):
         legend, of_class = class_colours(variable, clear=_background(variable, known))
-        colours = [None if each is None else of_class[each.astype(np.uint8)] for each in samples]
+        colours = [None if each is None else of_class[_class_numbers(each)] for each in samples]
     elif variable.role is Role.PREDICTION and _are_shares(known):
         legend = _scale("inferno", 0.0, 1.0)
         colours = [None if each is None else _shares(each) for each in samples]
@@ -120,24 +126,30 @@ def _background(variable: Variable, samples: Sequence[Array]) -> int | None:
 
 
 def class_colours(variable: Variable, *, clear: int | None) -> tuple[tuple[Swatch, ...], Array]:
-    """The legend of a variable of classes, and the colour of each of its values, (256, 4) uint8.
+    """The legend of a variable of classes, and the colour of each of its values, (257, 4) uint8.
 
     Args:
         variable: Has the classes.
         clear: A class that is left clear.
     """
     values, words = variable.flag_values or (), variable.flag_meanings or ()
-    colours = np.zeros((256, 4), np.uint8)
+    colours = np.zeros((NO_CLASS + 1, 4), np.uint8)
     legend = []
     for place, value in enumerate(values):
         word = words[place] if place < len(words) else str(value)
         colour = None if value == clear else CLASS_COLOURS[place % len(CLASS_COLOURS)]
         legend.append(Swatch(word, colour))
-        if colour is not None and 0 <= value < 256 and value != variable.ignore_value:
+        if colour is not None and 0 <= value < NO_CLASS and value != variable.ignore_value:
             colours[value] = np.array(to_rgba(colour, CLASS_ALPHA)) * 255
     if (left := len(legend) - MOST_LEGEND) > 0:
         legend[MOST_LEGEND:] = [Swatch(f"and {left} more", None)]
     return tuple(legend), colours
+
+
+def _class_numbers(samples: Array) -> Array:
+    """Numbers of classes as indices into a table of colours; a prediction may be of any type, and NaN."""
+    is_class = (samples >= 0) & (samples < NO_CLASS)
+    return np.where(is_class, samples, NO_CLASS).astype(np.int64)
 
 
 def _are_shares(arrays: Sequence[Array]) -> bool:
@@ -146,12 +158,16 @@ def _are_shares(arrays: Sequence[Array]) -> bool:
 
 
 def clip(samples: Array) -> tuple[float, float]:
-    """What is black and what is white: 99 % of the samples are between, evenly around 0 where they have both signs."""
-    finite = samples[np.isfinite(samples)]
+    """What is black and what is white: 99 % of the samples are between, evenly around 0 where they have both signs.
+
+    Where a few traces are far louder than all others, as near a source, less: else they would be all that is seen.
+    """
+    finite = samples[np.isfinite(samples)].astype(np.float64)
     if not finite.size:
         return 0.0, 1.0
     if finite.min() < 0 < finite.max():
-        high = float(np.percentile(np.abs(finite[finite != 0]), 99))
+        magnitudes = np.abs(finite[finite != 0])
+        high = min(float(np.percentile(magnitudes, 99)), LOUDEST * float(np.median(magnitudes)))
         return -high, high
     low, high = map(float, np.percentile(finite, (0.5, 99.5)))
     return (low, high) if low < high else (low - 0.5, low + 0.5)

@@ -67,8 +67,9 @@ def read_moments(store: Store, path: str) -> Moments | None:
     known = count > 0
     if not total:
         return Moments(0, int(found["nonfinite_count"].sum()), *[float("nan")] * 4)
-    mean = float((found["mean"] * count)[known].sum() / total)
-    m2 = found["m2"][known].sum() + (count[known] * (found["mean"][known] - mean) ** 2).sum()
+    with np.errstate(over="ignore"):  # of float64 samples near the largest there is the variance is infinite
+        mean = float((found["mean"] * (count / total))[known].sum())
+        m2 = found["m2"][known].sum() + (count[known] * (found["mean"][known] - mean) ** 2).sum()
     return Moments(
         total,
         int(found["nonfinite_count"].sum()),

@@ -20,6 +20,9 @@ AREA_ALPHA = 0.6
 DOT, SOURCE = 4.0, 16.0
 """Areas of marks, in square points."""
 
+AREA, MOST_DOT = 2000.0, 25.0
+"""Of all marks together, and of one of a few."""
+
 MOST_DOTS = 24
 """Traces along either axis of an even grid."""
 
@@ -43,7 +46,8 @@ def draw_map(entry: Entry, found: Sequence[Places]) -> bytes:
     for place, places in reversed(list(enumerate(found))):
         survey = corners(places, {})
         if survey is None:
-            _draw_traces(axes, entry, places, size=SOURCE if place < len(found) - 1 else DOT)
+            few = float(np.clip(AREA / places.x.size, DOT, MOST_DOT))
+            _draw_traces(axes, entry, places, size=SOURCE if place < len(found) - 1 else few)
         else:
             _draw_grid(axes, entry, places, survey)
     if found:

@@ -98,7 +98,7 @@ def _others(entry: Entry) -> list[Entry]:
     found = [
         name
         for name, variable in entry.variables.items()
-        if variable.role in {Role.INPUT, Role.TARGET, Role.CLASS_LABEL} and name not in over
+        if variable.role in {Role.INPUT, Role.TARGET} and name not in over
     ]
     return [entry.model_copy(update={"main_variable": name}) for name in found if name != entry.main_variable][
         :MOST_OTHERS

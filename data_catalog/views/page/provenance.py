@@ -9,7 +9,7 @@ import yaml
 
 from data_catalog.schema import Box, Entry
 
-MOST_FACTS = 14
+MOST_FACTS = 10
 MOST_TEXT = 300
 """Characters of a value that are shown; the YAML below has all of it."""
 

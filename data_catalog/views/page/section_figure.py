@@ -96,10 +96,9 @@ def _label_axis(axis, of: Axis, *, size: int) -> None:  # type: ignore[no-untype
         places = [(tick - of.values[0]) / (of.values[1] - of.values[0]) for tick in ticks]
         axis.set_ticks(places, [number(float(f"{tick:.6g}")) for tick in ticks])
         return
+    inside = range(size)
     axis.set_major_locator(MaxNLocator(TICKS, integer=True))
-    axis.set_major_formatter(
-        FuncFormatter(lambda place, _: number(of.values[round(place)]) if 0 <= place < size else "")
-    )
+    axis.set_major_formatter(FuncFormatter(lambda place, _: number(of.values[int(place)]) if place in inside else ""))
 
 
 def _draw_line(axes: "Axes", panel: Panel, line: Line) -> None:

@@ -44,10 +44,16 @@ def snippets(entry: Entry) -> list[Snippet]:
         Snippet("A recipe for the trainer", f"Save it as {file}.", recipe.text.rstrip()),
         Snippet(
             "Train",
-            "Its splits leave no room for a window between them: the first line makes others." if first else "",
+            _why_split(entry) if first else "",
             f"{first}python -m trainer fit {file}",
         ),
     ]
+
+
+def _why_split(entry: Entry) -> str:
+    if entry.splits:
+        return "Its splits leave no room for a window between them: the first line makes others."
+    return "It has no splits: the first line makes some."
 
 
 def _quoted(text: str) -> str:
