@@ -346,7 +346,7 @@ def hostile(catalog: Catalog) -> Entry:
             "amplitude": Made(Role.INPUT, STACK, amplitude, {"long_name": SCRIPT, "units": "<b>$mV$"}),
             "salt": classes(STACK, amplitude > 0, SCRIPT, "</script><img/src=x/onerror=alert(2)>"),
             "live": live,
-            "time": Made(Role.COORDINATE, ("time",), np.arange(40) * 4.0, {"units": "$\\frac{"}),
+            "time": Made(Role.COORDINATE, ("time",), np.arange(40) * 4.0, {"units": "毫 $\\frac{$"}),
         },
         kind=Kind.STACK3D,
         sources=(a_source("javascript:alert(3)"),),

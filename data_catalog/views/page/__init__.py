@@ -25,7 +25,7 @@ def write_page(catalog: Catalog, folder: Path) -> Mapping[str, str]:
     """
     try:
         from data_catalog.views.page.site import write_site
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
         raise InputError(
             f"the page takes {library}, which is not installed: pip install numpy zarr matplotlib jinja2."

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from data_catalog.schema import Entry, Role
 from data_catalog.views.page.axes import number
+from data_catalog.views.page.figure import thumbnail
 from data_catalog.views.page.folder import PICTURES, SiteFolder
 from data_catalog.views.page.layers import Layer, Swatch, encoded, read_layers
 from data_catalog.views.page.lines import read_lines
-from data_catalog.views.page.section_figure import draw_section, draw_thumbnail
+from data_catalog.views.page.section_figure import draw_section
 from data_catalog.views.page.sections import Panel, others_on_samples, read_panels
 from data_catalog.views.page.store import Store
 
@@ -61,25 +62,34 @@ class Sections:
 def write_sections(store: Store, entry: Entry, folder: SiteFolder) -> Sections:
     """Draws and writes the sections of a dataset."""
     panels = read_panels(store, entry)
-    layers, wrong = read_layers(store, entry, panels)
-    wrong = [*(panel for panel in panels if isinstance(panel, str)), *wrong]
-    pictures, thumbnail = [], None
-    for place, panel in enumerate(panels):
-        if isinstance(panel, str):
-            continue
-        if thumbnail is None:
-            over = next((each.colours[place] for each in layers), None)
-            content = draw_thumbnail(panel, over, size_px=THUMBNAIL_PX)
-            thumbnail = write_picture(folder, entry, "thumbnail", content)
-        pictures.append(_write_panel(store, entry, folder, panel, place, layers))
-    others = []
+    layers, not_laid = read_layers(store, entry, panels)
+    drawn = [
+        (place, *_write_panel(store, entry, folder, panel, place, layers))
+        for place, panel in enumerate(panels)
+        if isinstance(panel, Panel)
+    ]
+    small = None
+    if drawn:
+        place, _, content = drawn[0]
+        over = next((each.colours[place] for each in layers), None)
+        small = write_picture(folder, entry, "thumbnail", thumbnail(content, over, size_px=THUMBNAIL_PX))
+    others, not_drawn = _write_others(store, entry, folder)
+    wrong = [*(panel for panel in panels if isinstance(panel, str)), *not_laid, *not_drawn]
+    return Sections(
+        tuple(picture for _, picture, _ in drawn), tuple(others), tuple(layers), tuple(dict.fromkeys(wrong)), small
+    )
+
+
+def _write_others(store: Store, entry: Entry, folder: SiteFolder) -> tuple[list[Picture], list[str]]:
+    """One section of each variable that lies on other samples than the main one; and what could not be drawn."""
+    pictures, wrong = [], []
     for seen in _others(entry):
-        for place, panel in enumerate(read_panels(store, seen)[:1]):
-            if isinstance(panel, str):
-                wrong.append(panel)
-            else:
-                others.append(_write_panel(store, seen, folder, panel, place, ()))
-    return Sections(tuple(pictures), tuple(others), tuple(layers), tuple(dict.fromkeys(wrong)), thumbnail)
+        panel = read_panels(store, seen)[0]
+        if isinstance(panel, str):
+            wrong.append(panel)
+        else:
+            pictures.append(_write_panel(store, seen, folder, panel, 0, ())[0])
+    return pictures, wrong
 
 
 def write_picture(folder: SiteFolder, entry: Entry, name: str, content: bytes) -> str:
@@ -107,16 +117,18 @@ def _others(entry: Entry) -> list[Entry]:
 
 def _write_panel(
     store: Store, entry: Entry, folder: SiteFolder, panel: Panel, place: int, layers: Sequence[Layer]
-) -> Picture:
+) -> tuple[Picture, bytes]:
+    """A section's picture and its layers, written; and the picture's file itself."""
     lines = read_lines(store, entry, panel)
     name = f"{entry.main_variable}-{place + 1}"
-    source = write_picture(folder, entry, name, draw_section(panel, lines))
+    content = draw_section(panel, lines)
+    source = write_picture(folder, entry, name, content)
     over = []
     for count, layer in enumerate(layers, start=1):
         colours = layer.colours[place]
         if colours is not None:
             over.append((count, from_page(write_picture(folder, entry, f"{name}-over-{count}", encoded(colours)))))
-    return Picture(
+    picture = Picture(
         from_page(source),
         _alternative(panel, entry.main_variable),
         _caption(panel, entry.main_variable),
@@ -124,6 +136,7 @@ def _write_panel(
         tuple(over),
         tuple(Swatch(line.title, line.colour) for line in lines),
     )
+    return picture, content
 
 
 def _caption(panel: Panel, variable: str) -> str:

@@ -7,11 +7,10 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from data_catalog.views.page.axes import Axis, number
-from data_catalog.views.page.figure import INK, bare_axes, new_axes, webp
+from data_catalog.views.page.figure import INK, new_axes, webp
 from data_catalog.views.page.layers import clip
 from data_catalog.views.page.lines import Line
 from data_catalog.views.page.sections import Panel
-from data_catalog.views.page.store import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,29 +24,14 @@ CURVE_ROOM = 0.45
 def draw_section(panel: Panel, lines: Sequence[Line]) -> bytes:
     """A WebP file of a section with its axes; the axes span what is drawn, from edge to edge."""
     axes = new_axes(height_in=HEIGHT_IN)
-    draw_into(axes, panel)
+    _draw_samples(axes, panel)
     _label(axes, panel)
     for line in lines:
         _draw_line(axes, panel, line)
     return webp(axes)
 
 
-def draw_thumbnail(panel: Panel, over: Array | None, *, size_px: tuple[int, int]) -> bytes:
-    """A small picture without axes.
-
-    Args:
-        panel: What is drawn.
-        over: Colours over it, (row, column, 4) uint8.
-        size_px: Width and height.
-    """
-    axes = bare_axes(size_px=size_px)
-    draw_into(axes, panel)
-    if over is not None:
-        axes.imshow(over, aspect="auto", extent=_extent(panel), interpolation="nearest")
-    return webp(axes)
-
-
-def draw_into(axes: "Axes", panel: Panel) -> None:
+def _draw_samples(axes: "Axes", panel: Panel) -> None:
     """Draws the samples: rows and columns counted from 0, each as wide as 1."""
     rows, columns = panel.shape
     if panel.section.are_traces:
