@@ -14,7 +14,7 @@ from data_catalog import command_line, layout
 from data_catalog.catalog import Catalog
 from data_catalog.command_line import CatalogOption
 from data_catalog.errors import ConformanceError, InputError
-from data_catalog.lineage import Origin, lineage
+from data_catalog.lineage import lineage
 from data_catalog.removal import store_exists
 from data_catalog.schema import Entry, Kind
 from data_catalog.search import Search, parse_nbytes
@@ -22,6 +22,9 @@ from data_catalog.views.intake import write_intake
 from data_catalog.views.page import write_page
 from data_catalog.views.shards import check_shards
 from data_catalog.views.stac import write_stac
+
+MOST_SOURCES = 10
+"""That `lineage` lists; `show --json` has all."""
 
 app = typer.Typer(
     help="Prepared datasets: what exists, and whether it keeps to the contract.",
@@ -157,15 +160,18 @@ def show(
 @app.command("lineage")
 def show_lineage(name: str, catalog: CatalogOption = None) -> None:
     """Shows what a dataset was made from, how, and what was made of it."""
-    origin = lineage(Catalog(catalog).read(name))
-    tree = Tree(Text(origin.text))
-    _grow(tree, origin)
+    entry = Catalog(catalog).read(name)
+    tree = Tree(Text(name))
+    sources = tree.add(f"{len(entry.sources)} source files") if entry.sources else tree
+    for source in entry.sources[:MOST_SOURCES]:
+        sources.add(Text(f"{source.url}: {source.variable}, {source.nbytes} bytes, {source.trace_count} traces"))
+    if (more := len(entry.sources) - MOST_SOURCES) > 0:
+        sources.add(f"and {more} more")
+    for step in lineage(entry):
+        branch = tree.add(Text(f"{step.title} {step.when}".strip()))
+        for fact, value in step.facts.items():
+            branch.add(Text(f"{fact}: {value}"))
     command_line.console().print(tree)
-
-
-def _grow(tree: Tree, origin: Origin) -> None:
-    for part in origin.of:
-        _grow(tree.add(Text(part.text)), part)
 
 
 @app.command()

@@ -1,86 +1,98 @@
-"""Where a dataset comes from: its source files, how it was made of them, and what was made of it."""
+"""Where a dataset comes from, step by step: files, the recipe, the store, and what was derived from it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from pydantic import JsonValue
+import yaml
 
-from data_catalog.schema import Entry, Source
+from data_catalog.schema import Box, Entry
 
-MOST_LISTED = 10
-"""Of files or things of one kind; the rest is counted."""
+MOST_FACTS = 10
+MOST_TEXT = 300
+"""Characters of a value that are shown; the YAML below has all of it."""
 
-DEEPEST = 2
-"""Level of settings that is still taken apart; deeper ones are on one line."""
-
-MOST_CHARACTERS = 160
-"""Of one line."""
+PLACE_KEYS = {"url", "path"}
+"""What says where a file is: of a list of files that is what is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A thing, and what it was made with.
+@dataclass(frozen=True)
+class Step:
+    """One thing that was done.
 
     Attributes:
-        text: One line about it.
-        of: What it was made with or from.
+        title: What came of it.
+        when: When it was done; empty where nobody wrote it down.
+        facts: What is known of it, by name.
+        document: All of that, YAML; empty where the facts are all.
     """
 
-    text: str
-    of: tuple["Origin", ...] = ()
+    title: str
+    when: str
+    facts: Mapping[str, str]
+    document: str
 
 
-def lineage(entry: Entry) -> Origin:
-    """Source files, recipe, splits and derived groups of a dataset, each with what it was made with."""
-    parts = [Origin(f"made of {_count(entry.sources, 'file')}", _listed(map(_source, entry.sources), entry.sources))]
-    parts += [_settings("recipe", entry.recipe)] if entry.recipe else []
-    parts += [_settings("splits", entry.split_by)] if entry.split_by else []
-    for derived_id, group in entry.derived.items():
-        words = ", ".join(group.variables)
-        about = f"derived/{derived_id}: {words} by {group.made_by}, {group.created:%Y-%m-%d %H:%M %Z}"
-        parts.append(Origin(about, _settings("", group.provenance).of))
-    about = f"{entry.name}: {entry.kind}, revision {entry.revision}, first published {entry.created:%Y-%m-%d %H:%M %Z}"
-    return Origin(about, tuple(parts))
+def lineage(entry: Entry) -> list[Step]:
+    """The steps after the sources, in their order."""
+    steps = [Step("Recipe", "", facts_of(entry.recipe), _yaml(entry.recipe))] if entry.recipe else []
+    store = {"store": entry.url, "revision": str(entry.revision), "keeps to": f"SPEC {entry.spec_version}"}
+    if entry.fates:
+        store["traces of the sources"] = ", ".join(f"{count} {fate}" for fate, count in entry.fates.items())
+    steps.append(Step("Dataset", when(entry.created), store, ""))
+    if entry.split_by:
+        steps.append(Step("Splits", "", facts_of(entry.split_by), ""))
+    for derived_id, group in sorted(entry.derived.items(), key=lambda item: item[1].created):
+        facts = {
+            "made by": group.made_by,
+            "variables": ", ".join(f"{name} ({each.role})" for name, each in group.variables.items()),
+            "holds values": "everywhere" if not group.boxes else "; ".join(box_text(box) for box in group.boxes),
+        }
+        facts |= facts_of(group.provenance)
+        steps.append(Step(f"derived/{derived_id}", when(group.created), facts, _yaml(group.provenance)))
+    return steps
 
 
-def _source(source: Source) -> Origin:
-    return Origin(f"{source.variable}: {source.url} ({source.nbytes} bytes, {source.trace_count} traces)")
+def box_text(box: Box) -> str:
+    """A box in words, both ends included, counted from 0."""
+    return ", ".join(f"{dim} {start} to {stop - 1}" for dim, (start, stop) in box.items()) or "all"
 
 
-def _settings(name: str, value: JsonValue, depth: int = 0) -> Origin:
-    """A value and those in it, without those that are not set."""
-    if isinstance(value, dict) and depth < DEEPEST:
-        return Origin(name, tuple(_settings(key, each, depth + 1) for key, each in value.items() if _is_set(each)))
-    if isinstance(value, list) and any(isinstance(each, dict) for each in value):
-        told = (Origin(_line(each)) for each in value)
-        return Origin(f"{name}: {len(value)}", _listed(told, value))
-    return Origin(f"{name}: {_line(value)}")
+def when(moment: datetime) -> str:
+    """A date and a time."""
+    return f"{moment:%Y-%m-%d %H:%M %Z}"
 
 
-def _is_set(value: JsonValue) -> bool:
-    return value is not None and value not in ([], {}, "") and not (isinstance(value, dict) and not _set_parts(value))
+def facts_of(document: Mapping[str, Any]) -> dict[str, str]:
+    """What a document says, value by value, by the way to it, the shortest ways first; null and empty say nothing."""
+    found = sorted(_facts(document, ()), key=lambda fact: len(fact[0]))
+    facts = {" ".join(path): text for path, text in found[:MOST_FACTS]}
+    left = len(found) - MOST_FACTS
+    return facts | ({"and": f"{left} more"} if left > 0 else {})
 
 
-def _set_parts(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    return {key: each for key, each in value.items() if _is_set(each)}
+def _facts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _facts(each, (*path, str(key)))
+    elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
+        if places := [str(each[key]) for each in value if isinstance(each, dict) for key in PLACE_KEYS & each.keys()]:
+            yield path, _cut(", ".join(places))
+        else:
+            for number, each in enumerate(value, start=1):
+                yield from _facts(each, (*path, str(number)))
+    elif value is not None and value not in ("", []):
+        yield path, _cut(", ".join(map(str, value)) if isinstance(value, list) else _text(value))
 
 
-def _line(value: JsonValue) -> str:
-    """A value on one line."""
-    if isinstance(value, dict):
-        text = ", ".join(f"{key} {_line(each)}" for key, each in _set_parts(value).items())
-    elif isinstance(value, list):
-        text = ", ".join(map(_line, value))
-    else:
-        text = str(value)
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…"
 
 
-def _listed(told: Iterator[Origin], all_of_them: Sequence[object]) -> tuple[Origin, ...]:
-    first = [origin for origin, _ in zip(told, range(MOST_LISTED), strict=False)]
-    left = len(all_of_them) - len(first)
-    return (*first, *([Origin(f"and {left} more")] if left else []))
+def _text(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _count(things: Sequence[object], word: str) -> str:
-    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}" if things else f"no {word}s that are known"
+def _yaml(document: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True) if document else ""

@@ -79,3 +79,9 @@ def test_a_url_that_looks_like_a_template_is_refused(survey: Entry, catalog_fold
     with pytest.raises(InputError, match="would take for a template"):
         export("--format", "intake", "--out", tmp_path / "catalog.yaml")
     assert not (tmp_path / "catalog.yaml").exists()
+
+
+def test_lineage_goes_from_files_to_what_was_derived(survey: Entry) -> None:
+    told = CliRunner().invoke(app, ["lineage", "survey"], catch_exceptions=False).output
+    places = [told.index(word) for word in ("1 source files", "/data/survey.sgy", "Dataset", "derived/salt", "a test")]
+    assert places == sorted(places)

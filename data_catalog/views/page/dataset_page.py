@@ -7,6 +7,7 @@ from typing import Any
 from data_catalog import layout
 from data_catalog.conformance import check_store
 from data_catalog.errors import InputError
+from data_catalog.lineage import box_text, lineage, when
 from data_catalog.schema import Entry, Role
 from data_catalog.search import samples_nbytes
 from data_catalog.views.page.coordinate_table import coordinate_rows
@@ -16,7 +17,6 @@ from data_catalog.views.page.layers import CLASS_COLOURS, shown_name
 from data_catalog.views.page.manifest import read_counts, read_moments
 from data_catalog.views.page.map_figure import draw_map, split_legend
 from data_catalog.views.page.pictures import Picture, from_page, write_picture, write_sections
-from data_catalog.views.page.provenance import box_text, provenance, when
 from data_catalog.views.page.snippets import snippets
 from data_catalog.views.page.store import Store
 from data_catalog.views.page.survey_map import Places, read_places
@@ -51,7 +51,7 @@ def about(entry: Entry) -> dict[str, Any]:
         "nbytes": samples_nbytes(entry),
         "created": when(entry.created),
         "snippets": snippets(entry),
-        "steps": provenance(entry),
+        "steps": lineage(entry),
         "sources": entry.sources[:MOST_SOURCES],
         "more_sources": max(0, len(entry.sources) - MOST_SOURCES),
         "splits": [

@@ -6,11 +6,11 @@ from typing import Any
 
 from data_catalog import layout
 from data_catalog.errors import InputError
+from data_catalog.lineage import when
 from data_catalog.schema import Entry, Role
 from data_catalog.search import samples_nbytes
 from data_catalog.views.page.dataset_page import about, dimensions, shown
 from data_catalog.views.page.folder import DATASETS, SiteFolder
-from data_catalog.views.page.provenance import when
 from data_catalog.views.page.rendering import render
 
 
