@@ -35,6 +35,7 @@ def draw_histogram(counts: Counts, *, title: str) -> bytes | None:
     axes.set(xlabel=title, ylabel="% of the samples", xlim=shown[[0, -1]])
     if heights.max() > NEEDLE:
         axes.set(yscale="log", ylim=(100 * heights[heights > 0].min(), 100), ylabel="% of the samples, logarithmic")
+        axes.minorticks_off()  # there are dozens, each a mark that takes as long as a word
     axes.ticklabel_format(axis="x", style="sci", scilimits=(-3, 5))
     axes.spines[["top", "right"]].set_visible(False)
     return webp(axes)
