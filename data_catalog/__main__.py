@@ -1,6 +1,7 @@
 """``python -m data_catalog list | show | lineage | check | page | export | remove``."""
 
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,7 @@ from data_catalog.lineage import lineage
 from data_catalog.removal import store_exists
 from data_catalog.schema import Entry, Kind
 from data_catalog.search import Search, parse_nbytes
+from data_catalog.unfinished import Unfinished
 from data_catalog.views.intake import write_intake
 from data_catalog.views.page import write_page
 from data_catalog.views.shards import check_shards
@@ -60,12 +62,17 @@ def list_entries(
         if broken:
             raise InputError("\n".join(broken))
         return
-    if not opened.names() and not opened.unfinished_names():
-        print(f"no datasets in {opened.place}; `python -m pipeline convert` makes one.")
-        return
-    broken = _list_finished(opened, search)
-    if search == Search():
-        broken += _list_unfinished(opened)
+    found, broken = _read_all(opened, search)
+    unfinished = _unfinished(opened) if search == Search() else []
+    _print_finished(found)
+    _print_unfinished(unfinished)
+    if not found and not unfinished and not broken:
+        is_empty = search == Search()
+        print(
+            f"no datasets in {opened.place}; `python -m pipeline convert` makes one."
+            if is_empty
+            else "no dataset is like that; `python -m data_catalog list` shows all."
+        )
     if broken:
         raise InputError("\n".join(broken))
 
@@ -76,10 +83,8 @@ def _read_all(catalog: Catalog, search: Search) -> tuple[list[Entry], list[str]]
     return [entry for entry in entries if search.finds(entry)], list(broken.values())
 
 
-def _list_finished(catalog: Catalog, search: Search) -> list[str]:
-    """Prints the entries that are looked for; returns what is wrong with those that cannot be read."""
+def _print_finished(found: list[Entry]) -> None:
     table = Table("name", "kind", "dimensions", "variables", "splits", "derived", box=None, pad_edge=False)
-    found, broken = _read_all(catalog, search)
     for entry in found:
         table.add_row(
             entry.name,
@@ -91,28 +96,25 @@ def _list_finished(catalog: Catalog, search: Search) -> list[str]:
         )
     if table.row_count:
         command_line.console().print(table)
-    elif search != Search():
-        print("no dataset is like that; `python -m data_catalog list` shows all.")
-    return broken
 
 
-def _list_unfinished(catalog: Catalog) -> list[str]:
-    """Prints the datasets without entry; returns what is wrong with records that cannot be read."""
-    table = Table("name", "state", "since", "store", box=None, pad_edge=False)
-    broken = []
+def _unfinished(catalog: Catalog) -> list[Unfinished]:
+    """Records of datasets without an entry; those that cannot be read were told with the entries."""
+    found = []
     for name in catalog.unfinished_names():
-        try:
-            record = catalog.unfinished(name)
-        except InputError as error:
-            broken.append(str(error))
-            continue
-        if record is not None:  # None where it was finished at this moment
-            table.add_row(name, "unfinished", f"{record.begun:%Y-%m-%d %H:%M %Z}", record.url)
+        with suppress(InputError):
+            found.append(catalog.unfinished(name))
+    return [record for record in found if record is not None]  # None where it was finished at this moment
+
+
+def _print_unfinished(records: list[Unfinished]) -> None:
+    table = Table("name", "state", "since", "store", box=None, pad_edge=False)
+    for record in records:
+        table.add_row(record.name, "unfinished", f"{record.begun:%Y-%m-%d %H:%M %Z}", record.url)
     if table.row_count:
         console = command_line.console()
         console.print(table)
         console.print("`python -m pipeline status NAME` tells how far an unfinished one is.")
-    return broken
 
 
 @app.command()
@@ -178,7 +180,7 @@ def show_lineage(name: str, catalog: CatalogOption = None) -> None:
 def check(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="By default all.")] = None,
     shards: Annotated[
-        bool, typer.Option("--shards", help="Also sees that each stored object with data in it is there.")
+        bool, typer.Option("--shards", help="Also sees that the objects are there that the manifests tell of.")
     ] = False,
     catalog: CatalogOption = None,
 ) -> None:
@@ -195,7 +197,7 @@ def check(
         except InputError as error:
             broken.append(str(error))
         else:
-            print(f"{name}: {len(entry.all_variables())} variables keep to SPEC.md {entry.spec_version}")
+            print(f"{name}: {len(entry.all_variables())} variables keep to SPEC.md")
     if broken:
         raise InputError("\n".join(broken))
 
@@ -214,10 +216,15 @@ def export(
     catalog: CatalogOption = None,
 ) -> None:
     """Writes the catalog for other programs: STAC, or Intake."""
+    if out.exists():
+        raise InputError(f"{out} is there already: choose another --out.")
     opened = Catalog(catalog)
     entries, broken = opened.read_all()
     write = write_stac if form is Format.STAC else write_intake
-    write(entries, out, place=opened.place)
+    try:
+        write(entries, out, place=opened.place)
+    except OSError as error:
+        raise InputError(f"{out} cannot be written ({error.strerror}): choose another --out.") from None
     print(f"{len(entries)} datasets in {out}")
     if broken:
         raise InputError("\n".join(["these could not be read, and are left out:", *broken.values()]))
@@ -250,7 +257,7 @@ def remove(
     """Deletes a dataset, finished or not, its entry and its store with everything in it; or one derived group."""
     opened = Catalog(catalog)
     what = name if derived is None else f"{name}, derived group {derived}"
-    print(_what_would_go(opened, name) if derived is None else what)
+    print(command_line.printable(_what_would_go(opened, name)) if derived is None else what)
     if not yes:
         if not sys.stdin.isatty():
             raise InputError(f"nobody can be asked whether {what!r} may go, stdin is no terminal: say --yes.")

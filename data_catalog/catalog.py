@@ -10,7 +10,7 @@ from pathlib import Path
 from data_catalog import layout
 from data_catalog.conformance import check_entry, check_store, parse_entry
 from data_catalog.errors import ConformanceError, InputError
-from data_catalog.folder import Folder, Standing
+from data_catalog.folder import MOST_ENTRY_NBYTES, Folder, Standing
 from data_catalog.lease import hold_lease
 from data_catalog.local_folder import LocalFolder
 from data_catalog.object_folder import ObjectFolder
@@ -71,11 +71,13 @@ class Catalog:
         """All entries in the order of their names, and what is wrong with those that cannot be read, by name."""
         entries, broken = [], {}
         for name, standing in self._folder.standings():
-            if standing.entry is not None:
-                try:
+            try:
+                if isinstance(standing, InputError):
+                    raise standing
+                if standing.entry is not None:
                     entries.append(self._parse(name, standing.entry))
-                except InputError as error:
-                    broken[name] = str(error)
+            except InputError as error:
+                broken[name] = str(error)
         return entries, broken
 
     def open(self, name: str) -> Entry:
@@ -100,6 +102,11 @@ class Catalog:
         if problems := check_entry(entry) + check_store(entry):
             raise ConformanceError(f"dataset {entry.name!r}", problems)
         text = f"{entry.model_dump_json(indent=2, exclude_none=True)}\n".encode()
+        if len(text) > MOST_ENTRY_NBYTES:
+            raise InputError(
+                f"the entry of {entry.name!r} takes {len(text) >> 20} MiB, and at most {MOST_ENTRY_NBYTES >> 20} can "
+                "be read: convert fewer files together."
+            )
 
         def replaced(present: Standing) -> Standing:
             revision = 0 if present.entry is None else self._parse(entry.name, present.entry).revision
@@ -126,9 +133,11 @@ class Catalog:
             InputError: If the name is taken, the store belongs to another dataset or to an earlier attempt elsewhere,
                 the URL holds a password, or the place cannot be written.
         """
-        record = begin_unfinished(name, url)
+        record, is_new = begin_unfinished(name, url), False
 
         def begun(present: Standing) -> Standing:
+            nonlocal is_new
+            is_new = present == Standing()
             if present.entry is not None:
                 raise self.taken(name)
             if present.unfinished is None:
@@ -143,11 +152,12 @@ class Catalog:
             return present
 
         self._change(name, begun)
-        try:  # where names are changed one by one, two of them may have begun at one place in the same moment
-            self._check_unshared(name, record.url)
-        except InputError:
-            self.forget(name)
-            raise
+        if is_new:
+            try:  # where names are changed one by one, two of them may have begun at one place in the same moment
+                self._check_unshared(name, record.url)
+            except InputError:
+                self.forget(name)
+                raise
         return self.unfinished(name) or record
 
     def taken(self, name: str) -> InputError:
@@ -186,7 +196,8 @@ class Catalog:
         if other := self._sharing(name, url):
             raise InputError(
                 f"{url} is where dataset {other!r} lies as well, so {name!r} cannot be removed without it: "
-                f"correct or delete {self._folder.path_of(name)} or {self._folder.path_of(other)} by hand."
+                f"see which of {self._folder.path_of(name)} and {self._folder.path_of(other)} is wrong, and give it "
+                "another url."
             )
         existed = store_exists(url)
         if existed:
@@ -352,9 +363,10 @@ class Catalog:
     def _sharing(self, name: str, url: str) -> str | None:
         """Which other dataset has its store there, around it or inside; None where none has."""
         for other, standing in self._folder.standings():
-            with suppress(InputError):  # `list` tells of what cannot be read
-                if other != name and overlap(url, self._url(other, standing)):
-                    return other
+            if other != name and isinstance(standing, Standing):  # `list` tells of what cannot be read
+                with suppress(InputError):
+                    if overlap(url, self._url(other, standing)):
+                        return other
         return None
 
     def _url(self, name: str, standing: Standing) -> str:

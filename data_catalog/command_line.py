@@ -4,7 +4,7 @@ import gc
 import os
 import signal
 import sys
-from typing import Annotated
+from typing import IO, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -21,11 +21,31 @@ STATUS_FAILED = 1
 STATUS_WRONG_INPUT = 2
 
 
+def printable(text: str) -> str:
+    """Text as it may be printed: what moves a terminal's cursor or renames its window is shown instead of done."""
+    return "".join(each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text)
+
+
+class _Escaped:
+    """A stream for words of entries and files, which are anybody's."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes what is printable of a text, and the rest as Python would write it."""
+        return self._stream.write(printable(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def console() -> Console:
     """Where a command prints: as wide as the terminal, and wide enough for tables where there is none."""
-    terminal = Console()
-    width = None if terminal.is_terminal else 200
-    return Console(width=width, soft_wrap=True, highlight=False, markup=False)
+    width = None if sys.stdout.isatty() else 200
+    stream = cast(IO[str], _Escaped(sys.stdout))
+    # Without colours: their sequences could not be told from those that a file smuggles in.
+    return Console(file=stream, color_system=None, width=width, soft_wrap=True, highlight=False, markup=False)
 
 
 def run(app: typer.Typer, *, name: str) -> None:
@@ -43,10 +63,10 @@ def run(app: typer.Typer, *, name: str) -> None:
     try:
         app(prog_name=name)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(STATUS_WRONG_INPUT)
     except WorkError as error:
-        print(f"failed: {error}", file=sys.stderr)
+        print(f"failed: {printable(str(error))}", file=sys.stderr)
         sys.exit(STATUS_FAILED)
     except BrokenPipeError:
         # The reader of our output went away (`| head`); Python would complain again while flushing at exit.

@@ -2,9 +2,8 @@
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import combinations
+from itertools import chain, combinations
 
 from pydantic import ValidationError
 
@@ -25,6 +24,9 @@ LEADING_DIMS = {
     Kind.GATHERS: (("inline", "crossline", "offset"), ("cdp", "offset"), ("trace",)),
 }
 """Dimensions that the main variable of a kind may begin with."""
+
+MOST_BOXES = 100_000
+"""Of all splits together."""
 
 FLOAT_ROLES = {Role.INPUT, Role.TARGET}
 
@@ -47,7 +49,7 @@ def parse_entry(text: str | bytes, *, place: str) -> Entry:
         known = f"found {str(version)!r:.20}, known are {', '.join(VERSIONS)}: it was made by a later Tracemill"
         raise ConformanceError(place, [Problem("entry.spec_version", "unknown-version", known)])
     try:
-        entry = Entry.model_validate_json(json.dumps(document))
+        entry = Entry.model_validate(document)
     except ValidationError as error:
         raise ConformanceError(place, problems_of(error, root="entry")) from None
     if problems := check_entry(entry):
@@ -67,7 +69,7 @@ def problems_of(error: ValidationError, *, root: str) -> list[Problem]:
     """A pydantic error as problems, each placed as ``root.field[index].field``."""
     problems = []
     for detail in error.errors():
-        steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in detail["loc"])
+        steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step:.120}" for step in detail["loc"])
         found = "" if detail["type"] in _SAYS_ALL else f", found {_without_credentials(repr(detail['input'])):.80}"
         problems.append(Problem(f"{root}{steps}", detail["type"], f"{detail['msg']}{found}"))
     return problems
@@ -177,6 +179,8 @@ def _check_box(box: Box, sizes: Mapping[str, int], *, place: str) -> Iterator[Pr
 def check_splits(splits: Mapping[str, tuple[Box, ...]], sizes: Mapping[str, int]) -> list[Problem]:
     """Boxes that do not lie in the dataset, and splits that share samples."""
     problems: list[Problem] = []
+    if (count := sum(map(len, splits.values()))) > MOST_BOXES:
+        return [Problem("entry.splits", "too-many-boxes", f"{count} boxes, at most {MOST_BOXES} are compared")]
     for name, boxes in splits.items():
         for index, box in enumerate(boxes):
             problems += _check_box(box, sizes, place=f"entry.splits.{name}[{index}]")
@@ -186,27 +190,26 @@ def check_splits(splits: Mapping[str, tuple[Box, ...]], sizes: Mapping[str, int]
 
 
 def _meeting(splits: Mapping[str, tuple[Box, ...]], sizes: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Pairs of splits that share samples. There may be thousands of ranges along one dimension, which are compared with
-    those alone that reach to where they begin."""
-    named = Counter(dim for boxes in splits.values() for box in boxes for dim in box if dim in sizes)
-    if not named:
-        everywhere = [name for name, boxes in splits.items() if boxes]
-        return list(combinations(everywhere, 2))
-    ((along, _),) = named.most_common(1)
+    """Pairs of splits that share samples. There may be thousands of ranges along one dimension: each is compared with
+    those alone that reach to where it begins."""
+    ranges: dict[str, set[tuple[int, int]]] = {}
+    for box in chain.from_iterable(splits.values()):
+        for dim in box.keys() & sizes.keys():
+            ranges.setdefault(dim, set()).add(box[dim])
+    if not ranges:
+        return list(combinations([name for name, boxes in splits.items() if boxes], 2))
+    along = max(ranges, key=lambda dim: len(ranges[dim]))
     whole = (0, sizes[along])
-    places = sorted(
-        ((box.get(along, whole), name, box) for name, boxes in splits.items() for box in boxes),
-        key=lambda place: place[0],
-    )
-    found: set[tuple[str, str]] = set()
-    reaching: list[tuple[tuple[int, int], str, Box]] = []
-    for (start, stop), name, box in places:
-        reaching = [place for place in reaching if place[0][1] > start]
-        for _, other, other_box in reaching:
-            if other != name and _boxes_meet(box, other_box, sizes):
-                found.add((other, name))
-        reaching.append(((start, stop), name, box))
-    return sorted({(one, other) for one, other in combinations(splits, 2) if {(one, other), (other, one)} & found})
+    places = [(box.get(along, whole), name, box) for name, boxes in splits.items() for box in boxes]
+    found: set[frozenset[str]] = set()
+    reaching: dict[str, list[tuple[int, Box]]] = {name: [] for name in splits}
+    for (start, stop), name, box in sorted(places, key=lambda place: place[0]):
+        for other in reaching.keys() - {name}:
+            reaching[other] = [(end, each) for end, each in reaching[other] if end > start]
+            if any(_boxes_meet(box, each, sizes) for _, each in reaching[other]):
+                found.add(frozenset((name, other)))
+        reaching[name].append((stop, box))
+    return [pair for pair in combinations(splits, 2) if frozenset(pair) in found]
 
 
 def _boxes_meet(one: Box, other: Box, sizes: Mapping[str, int]) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from data_catalog.errors import InputError
 from data_catalog.unfinished import Unfinished
 
 UNFINISHED_FOLDER = "unfinished"
@@ -47,8 +48,8 @@ class Folder(Protocol):
     def unfinished_names(self) -> list[str]:
         """Names that are unfinished, sorted."""
 
-    def standings(self) -> Iterator[tuple[str, Standing]]:
-        """How each name stands, by name, with as little asking as may be; those that cannot be read are left out."""
+    def standings(self) -> Iterator[tuple[str, Standing | InputError]]:
+        """How each name stands, in the order of names, or why that cannot be read; with as little asking as may be."""
 
     def path_of(self, name: str) -> str:
         """Where the standing of a name is kept, for messages."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_catalog.errors import InputError
 from data_catalog.folder import MOST_ENTRY_NBYTES, UNFINISHED_FOLDER, Standing, Step
 from data_catalog.schema import NAME_PATTERN
-from data_catalog.storage import remove_leftovers, write_atomically
+from data_catalog.storage import read_small_file, remove_leftovers, write_atomically
 from data_catalog.unfinished import read_unfinished, write_unfinished
 
 
@@ -36,11 +36,13 @@ class LocalFolder:
         """Names that have a record and no file."""
         return sorted(set(_names(self.path / UNFINISHED_FOLDER)) - set(self.names()))
 
-    def standings(self) -> Iterator[tuple[str, Standing]]:
+    def standings(self) -> Iterator[tuple[str, Standing | InputError]]:
         """Reads all files, one after another."""
         for name in sorted({*self.names(), *self.unfinished_names()}):
-            with suppress(InputError):
+            try:
                 yield name, self.read(name)
+            except InputError as error:
+                yield name, error
 
     def path_of(self, name: str) -> str:
         """The entry's file."""
@@ -48,14 +50,12 @@ class LocalFolder:
 
     def read(self, name: str) -> Standing:
         """The entry's file, or the record where there is none."""
-        try:
-            if self._entry(name).stat().st_size > MOST_ENTRY_NBYTES:
-                raise InputError(f"{self._entry(name)} is larger than {MOST_ENTRY_NBYTES >> 20} MiB: it is no entry.")
-            return Standing(entry=self._entry(name).read_bytes())
-        except FileNotFoundError:
-            return Standing(unfinished=read_unfinished(self._record(name)))
-        except OSError as error:
-            raise InputError(f"{self._entry(name)} cannot be read: {error.strerror}.") from None
+        for _ in range(2):  # of a dataset that is published in between, the entry is looked for too early
+            with suppress(FileNotFoundError):
+                return Standing(entry=read_small_file(self._entry(name), limit_nbytes=MOST_ENTRY_NBYTES))
+            if (record := read_unfinished(self._record(name))) is not None:
+                return Standing(unfinished=record)
+        return Standing()
 
     def change(self, name: str, step: Step) -> None:
         """Takes a step under the lock. Killed at any moment, it leaves the old standing or the new one."""

@@ -31,7 +31,20 @@ def _without_credentials(url: str) -> str:
     return url
 
 
+def _without_credentials_inside(settings: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    left: list[JsonValue] = [settings]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            _without_credentials(value)
+        elif isinstance(value, dict | list):
+            left += value.values() if isinstance(value, dict) else value
+    return settings
+
+
 Url = Annotated[str, AfterValidator(_without_credentials)]
+Settings = Annotated[dict[str, JsonValue], AfterValidator(_without_credentials_inside)]
+"""What something was made with; files may be named in it, and no password."""
 Box = dict[Name, tuple[int, int]]
 """Index ranges by dimension, half-open; a dimension not named is taken whole."""
 
@@ -134,7 +147,7 @@ class Derived(Model):
     made_by: str
     created: AwareDatetime
     boxes: tuple[Box, ...] = ()
-    provenance: dict[str, JsonValue] = {}
+    provenance: Settings = {}
 
 
 class Entry(Model):
@@ -169,9 +182,9 @@ class Entry(Model):
     sizes: dict[Name, Size]
     variables: dict[Name, Variable]
     splits: dict[Name, tuple[Box, ...]] = {}
-    split_by: dict[str, JsonValue] = {}
+    split_by: Settings = {}
     sources: tuple[Source, ...] = ()
-    recipe: dict[str, JsonValue] = {}
+    recipe: Settings = {}
     warnings: tuple[str, ...] = ()
     fates: dict[Name, Annotated[int, Field(ge=0)]] = {}
     derived: dict[Name, Derived] = {}

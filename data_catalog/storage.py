@@ -1,6 +1,7 @@
 """Where a URL leads: its file system, files that are replaced as a whole, and failures as sentences."""
 
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -110,6 +111,28 @@ def reached(url: str) -> Iterator[None]:
             f"{url} cannot be read or written ({type(error).__name__}: {error}): "
             "see to its path, to its permissions, or to credentials and endpoint in the environment."
         ) from error
+
+
+def read_small_file(path: Path, *, limit_nbytes: int) -> bytes:
+    """What is in a local file, if that is a file at all: a pipe would be waited for, a device has no end.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        InputError: If it is no file, is larger than the limit, or cannot be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with open(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise InputError(f"{path} is no file.")
+            content = file.read(limit_nbytes + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+    if len(content) > limit_nbytes:
+        raise InputError(f"{path} is larger than {limit_nbytes >> 20} MiB: nothing of that size belongs there.")
+    return content
 
 
 def remove_leftovers(path: Path) -> None:

@@ -7,7 +7,10 @@ from pydantic import AwareDatetime, ConfigDict, ValidationError
 
 from data_catalog.errors import InputError
 from data_catalog.schema import Model, Name, Url
-from data_catalog.storage import write_atomically
+from data_catalog.storage import read_small_file, write_atomically
+
+MOST_NBYTES = 2**20
+"""Of a record: a name, a place and a date."""
 
 
 class Unfinished(Model):
@@ -46,7 +49,7 @@ def read_unfinished(path: Path) -> Unfinished | None:
         InputError: If it is not a record, or another dataset's.
     """
     try:
-        record = Unfinished.model_validate_json(path.read_bytes())
+        record = Unfinished.model_validate_json(read_small_file(path, limit_nbytes=MOST_NBYTES))
     except FileNotFoundError:
         return None
     except ValidationError as error:

@@ -38,6 +38,13 @@ def read_array_metadata(url: str) -> ArrayMetadata | None:
     document = _read_document(url)
     if document is None or document.get("node_type") != "array":
         return None
+    try:
+        return _described(document)
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None  # it says that it is an array, and not which one
+
+
+def _described(document: dict[str, Any]) -> ArrayMetadata:
     stored_shape = tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
     sharding = [codec for codec in document["codecs"] if codec["name"] == "sharding_indexed"]
     inner_shape = tuple(sharding[0]["configuration"]["chunk_shape"]) if sharding else stored_shape

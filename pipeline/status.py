@@ -57,19 +57,20 @@ def _shards(url: str) -> int | None:
 
 
 def _progress(url: str, shards: int | None) -> State:
-    lease, ledger = live_lease(url), Ledger(url)
+    lease, ledger, columns = live_lease(url), Ledger(url), _columns(url)
     return {
         "state": "running" if lease else "stopped",
         "url": url,
         "writer": None if lease is None else _writer(lease),
-        "shards": shards,
-        "completed": len(ledger.completed()) or len(_columns(url)),
+        "shards": None if columns else shards,
+        "completed": len(columns) or len(ledger.completed()),
+        "unit": "columns of shards" if columns else "shards",
         "failures": [failure.model_dump(mode="json") for failure in ledger.failures()],
     }
 
 
 def _columns(url: str) -> list[str]:
-    """Shards that a prediction has written, which calls them otherwise."""
+    """Columns of shards that a prediction has written; how many there will be, it does not say."""
     return [name for name in object_names(f"{url}/{layout.LEDGER}") if re.fullmatch(r"\d+(-\d+)*", name)]
 
 
@@ -97,7 +98,8 @@ def _print_progress(found: State, *, console: Console, without_plan: str) -> Non
     )
     console.print(f"{found['name']}: {found['state']}{by}, {found['url']}")
     if found["shards"] is None:
-        console.print(without_plan)
+        done = f"{found['completed']} {found['unit']} are written"
+        console.print(done if found["completed"] else without_plan)
     else:
         share, plan = found["completed"] / found["shards"], f", plan {found['plan']}" if "plan" in found else ""
         console.print(f"{found['completed']} of {found['shards']} shards ({share:.0%}){plan}")

@@ -97,8 +97,8 @@ class Experiment:
         config, batch_size = self.config, self.config.batch_size
         plans = self._plans(
             config.splits.train,
-            lambda source: source.windows_to_learn_from(
-                config.splits.train,
+            lambda source, split: source.windows_to_learn_from(
+                split,
                 window=config.window,
                 stride=config.stride,
                 edges=config.edges,
@@ -126,16 +126,17 @@ class Experiment:
         """
         config = self.config
         plans = self._plans(
-            split, lambda source: source.windows_side_by_side(split, window=config.window, edges=config.edges)
+            split, lambda source, own: source.windows_side_by_side(own, window=config.window, edges=config.edges)
         )
         return self._batches(plans, readers, ranks=ranks)
 
-    def _plans(self, split: str, plan: Callable[[DataSource], WindowPlan]) -> list[WindowPlan]:
-        """A plan for each dataset: one without windows for those that have no such split, where others have it."""
-        none_has_it = not any(source.dataset.has_split(split) for source in self.data)
+    def _plans(self, split: str, plan: Callable[[DataSource, str], WindowPlan]) -> list[WindowPlan]:
+        """A plan for each dataset of those splits that it has: one without windows where it has none."""
+        _check_known(split, self.data)
         dims = self.main.stored.variable.dims
         empty = WindowPlan((), tuple(self.config.window.get(dim, 1) for dim in dims))
-        return [plan(source) if none_has_it or source.dataset.has_split(split) else empty for source in self.data]
+        owned = [(source, source.dataset.own_part(split)) for source in self.data]
+        return [plan(source, own) if own else empty for source, own in owned]
 
     def _batches(
         self,
@@ -186,8 +187,7 @@ def prepare(config: Config, *, catalog: Catalog, learned: Learned | None = None)
     for other in data[1:]:
         _check_alike(data[0], other, labels=learned is None)
     if learned is None:
-        if not any(source.dataset.has_split(config.splits.train) for source in data):
-            data[0].dataset.split_boxes(config.splits.train)  # says which there are
+        _check_known(config.splits.train, data)
         for source in data:
             check_guards(source, config=config)
             _check_is_labelled(source, split=config.splits.train)
@@ -206,8 +206,8 @@ def _open_source(config: Config, named: DatasetConfig, *, catalog: Catalog, lear
     if normalisation is None:
         dims = stored.variable.dims
         everywhere = (tuple((0, size) for size in stored.variable.shape),)
-        is_held_out = bool(config.more_datasets) and not dataset.has_split(config.splits.train)
-        boxes = everywhere if learned or is_held_out else dataset.split(config.splits.train, dims=dims)
+        own = dataset.own_part(config.splits.train)
+        boxes = everywhere if learned or not own else dataset.split(own, dims=dims)
         normalisation = normalisation_from_manifest(dataset, stored, boxes=boxes)
     return DataSource(dataset, stored, label, normalisation, named.weight)
 
@@ -282,9 +282,16 @@ def _check_alike(main: DataSource, other: DataSource, *, labels: bool) -> None:
             )
 
 
+def _check_known(split: str, data: tuple[DataSource, ...]) -> None:
+    """Refuses a split, or one of several that are joined, that no dataset has."""
+    for each in split.split("+"):
+        if not any(source.dataset.own_part(each) for source in data):
+            data[0].dataset.split_boxes(each)  # says which there are
+
+
 def _check_is_labelled(source: DataSource, *, split: str) -> None:
     """Refuses a training split without a single sample of any class."""
-    counts = source.class_counts(split) if source.dataset.has_split(split) else None
+    counts = source.class_counts(split) if source.dataset.own_part(split) else None
     if counts is not None and source.label and not any(counts.values()):
         raise InputError(
             f"label {source.label.name!r} of dataset {source.dataset.entry.name!r} has no sample of "

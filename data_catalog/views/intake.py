@@ -12,7 +12,6 @@ from data_catalog import layout
 from data_catalog.errors import InputError
 from data_catalog.schema import Entry
 from data_catalog.storage import write_atomically
-from data_catalog.views.dataset import derived_name
 
 TEMPLATE_MARKS = ("{{", "{%", "{#")
 """Intake fills in templates where it reads arguments: in a URL they would be taken for some."""
@@ -21,18 +20,17 @@ TEMPLATE_MARKS = ("{{", "{%", "{#")
 def write_intake(entries: Sequence[Entry], path: Path, *, place: str) -> None:
     """Writes a catalog of Intake's first version, which its second one reads too.
 
-    A derived group is a source of its own, ``NAME_ID``.
+    A derived group is a source of its own, ``NAME/ID``.
 
     Args:
         entries: The datasets.
-        path: File to write.
+        path: File to write; it must not exist.
         place: Where the entries are listed.
 
     Raises:
-        InputError: If there is such a file, or a URL looks like a template.
+        InputError: If a URL looks like a template.
+        OSError: If the file cannot be written.
     """
-    if path.exists():
-        raise InputError(f"{path} is there already: choose another --out.")
     sources = dict(source for entry in entries for source in _sources(entry))
     document = {"metadata": {"version": 1, "place": place}, "sources": sources}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +43,7 @@ def _sources(entry: Entry) -> Iterator[tuple[str, JsonValue]]:
     yield entry.name, _source(entry.url, f"{entry.kind}, revision {entry.revision}", entry)
     for derived_id, group in entry.derived.items():
         url = f"{entry.url.rstrip('/')}/{layout.derived_path(derived_id)}"
-        yield derived_name(entry.name, derived_id), _source(url, f"{entry.name}, by {group.made_by}", entry)
+        yield f"{entry.name}/{derived_id}", _source(url, f"{entry.name}, by {group.made_by}", entry)
 
 
 def _source(url: str, description: str, entry: Entry) -> JsonValue:

@@ -50,12 +50,13 @@ def _missing(url: str, path: str, variable: Variable) -> Iterator[str]:
         is_fill = zarr.open_array(f"{base}/{layout.manifest_path(name, layout.IS_FILL)}", mode="r")
     except FileNotFoundError:
         return
+    array = zarr.open_array(f"{base}/{name}", mode="r")
     filesystem, root = open_storage(f"{base}/{name}")
     there = {found[len(root) :].lstrip("/") for found in filesystem.find(root)}
     ratios = [shard // chunk for shard, chunk in zip(variable.shard_shape, variable.chunk_shape, strict=True)]
     shards = [-(-size // shard) for size, shard in zip(variable.shape, variable.shard_shape, strict=True)]
     for at in product(*map(range, shards)):
-        shard = "/".join(["c", *map(str, at)])
+        shard = array.metadata.encode_chunk_key(at)
         chunks = tuple(slice(number * ratio, (number + 1) * ratio) for number, ratio in zip(at, ratios, strict=True))
         if shard not in there and not np.asarray(is_fill[chunks]).all():
             yield shard

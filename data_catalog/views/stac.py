@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from data_catalog import layout
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 ZARR = "application/vnd+zarr; version=3"
 """Media type of a Zarr group (STAC best practices, "Common Use Cases of Additional Fields for Assets")."""
 
+ITEMS = "datasets"
+"""Folder of the items."""
+
 
 def write_stac(entries: Sequence[Entry], folder: Path, *, place: str) -> None:
     """Writes a STAC catalog whose links are relative, so that the folder can be moved.
@@ -24,21 +28,26 @@ def write_stac(entries: Sequence[Entry], folder: Path, *, place: str) -> None:
 
     Args:
         entries: The datasets.
-        folder: Where to; it must not exist, or be empty.
+        folder: Where to; it must not exist.
         place: Where the entries are listed.
 
     Raises:
-        InputError: If pystac is not installed, or something is in the folder.
+        InputError: If pystac is not installed.
+        OSError: If the folder cannot be written.
     """
     try:
         import pystac
+        from pystac.layout import TemplateLayoutStrategy
     except ImportError:
         raise InputError("--format stac takes pystac: pip install pystac.") from None
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is there already: choose another --out.")
     catalog = pystac.Catalog("tracemill", f"Prepared datasets listed in {place}", title="Prepared seismic datasets")
     catalog.add_items(_item(entry) for entry in entries)
-    catalog.normalize_and_save(str(folder.absolute()), pystac.CatalogType.SELF_CONTAINED)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:  # all of it, or nothing
+        strategy = TemplateLayoutStrategy(item_template=ITEMS)  # a dataset may be called catalog.json
+        written = Path(temporary, "stac")
+        catalog.normalize_and_save(str(written), pystac.CatalogType.SELF_CONTAINED, strategy=strategy)
+        written.rename(folder)
 
 
 def _item(entry: Entry) -> pystac.Item:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from data_catalog.schema import Model, Name
+from data_catalog.schema import Model, Name, Url
 from pipeline.recipe import HeaderBytes, Sources
 from pipeline.segy.opening import Reading
 from pipeline.storage.codec import CodecName
@@ -55,7 +55,7 @@ class Horizon(Model):
     """
 
     name: Name
-    path: str
+    path: Url
     columns: tuple[Column, ...] | None = None
     z: ZChoice | None = None
 
@@ -74,7 +74,7 @@ class PictureLabels(Model):
     """
 
     source: Literal["pictures"] = "pictures"
-    paths: Annotated[tuple[str, ...], Field(min_length=1)]
+    paths: Annotated[tuple[Url, ...], Field(min_length=1)]
     each: Literal["inline", "crossline", "example"] = "inline"
     classes: Classes
     palette: tuple[Colour, ...]
@@ -130,8 +130,8 @@ class ArrivalLabels(Model):
     """
 
     source: Literal["arrivals"] = "arrivals"
-    paths: tuple[str, ...] = ()
-    stations: str | None = None
+    paths: tuple[Url, ...] = ()
+    stations: Url | None = None
     coordinates: dict[ClassWord, Name] = Field(default_factory=dict)
     phases: Annotated[tuple[ClassWord, ...], Field(min_length=1, max_length=254)]
     width: Annotated[float, Field(gt=0)]
@@ -158,7 +158,7 @@ class Fault(Model):
     """
 
     name: Name
-    path: str
+    path: Url
     columns: tuple[Column, ...] | None = None
     z: ZChoice | None = None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from data_catalog import Entry, InputError
+from data_catalog import Catalog, Entry, InputError
 from data_catalog.__main__ import app
 from tests.data_catalog.written_store import dipping
 
@@ -53,7 +53,7 @@ def test_intake_opens_all_datasets(survey: Entry, tmp_path: Path) -> None:
     name, _, amplitude, *_ = of_survey.split()
     assert name == "survey"
     assert float(amplitude) == pytest.approx(dipping((4, 5, 6)).sum(), rel=1e-4)
-    assert of_salt.split() == ["survey_salt", "label", "60.0"]
+    assert of_salt.split() == ["survey/salt", "label", "60.0"]
 
 
 def test_what_is_there_is_not_written_over(survey: Entry, tmp_path: Path) -> None:
@@ -65,12 +65,28 @@ def test_what_is_there_is_not_written_over(survey: Entry, tmp_path: Path) -> Non
     assert (tmp_path / "taken/thesis.tex").read_text() == "\\end"
 
 
+def test_a_folder_that_cannot_be_written_is_told(survey: Entry, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for form in ("stac", "intake"):
+        with pytest.raises(InputError, match="cannot be written"):
+            export("--format", form, "--out", tmp_path / "file/below")
+
+
+def test_any_name_can_be_exported(survey: Entry, tmp_path: Path) -> None:
+    pystac = pytest.importorskip("pystac")
+    Catalog().publish(survey.model_copy(update={"name": "catalog.json", "revision": 1}))
+    export("--format", "stac", "--out", tmp_path / "stac")
+    found = pystac.Catalog.from_file(str(tmp_path / "stac/catalog.json")).get_items(recursive=True)
+    assert sorted(item.id for item in found) == ["catalog.json", "survey"]
+    assert sorted(path.name for path in tmp_path.iterdir() if "stac" in path.name) == ["stac"]
+
+
 def test_what_cannot_be_read_is_left_out_and_told(survey: Entry, catalog_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("pystac")
     (catalog_folder / "torn.json").write_text("{")
     with pytest.raises(InputError, match=r"(?s)could not be read, and are left out.*torn\.json"):
         export("--format", "stac", "--out", tmp_path / "stac")
-    assert (tmp_path / "stac/survey/survey.json").exists()
+    assert (tmp_path / "stac/datasets/survey.json").exists()
 
 
 def test_a_url_that_looks_like_a_template_is_refused(survey: Entry, catalog_folder: Path, tmp_path: Path) -> None:

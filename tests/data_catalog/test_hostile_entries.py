@@ -1,6 +1,7 @@
 """Entries that nobody would write in good faith: refused in a sentence, and never in the way of the others."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from data_catalog import Catalog, ConformanceError, Entry, InputError, command_line
 from data_catalog.__main__ import app
+from data_catalog.conformance import check_splits
 from data_catalog.folder import MOST_ENTRY_NBYTES
 from data_catalog.views.shards import check_shards
 
@@ -88,8 +90,73 @@ def test_an_absurdly_large_file_is_not_read(catalog_folder: Path) -> None:
     catalog_folder.mkdir()
     with open(catalog_folder / "huge.json", "wb") as file:
         file.truncate(MOST_ENTRY_NBYTES + 1)  # sparse: it takes no room
-    with pytest.raises(InputError, match="is larger than 64 MiB: it is no entry"):
+    with pytest.raises(InputError, match="is larger than 64 MiB"):
         Catalog().read("huge")
+
+
+def test_what_is_no_file_is_not_waited_for(catalog_folder: Path) -> None:
+    catalog_folder.mkdir()
+    os.mkfifo(catalog_folder / "pipe.json")
+    (catalog_folder / "device.json").symlink_to("/dev/zero")
+    (catalog_folder / "folder.json").mkdir()
+    entries, broken = Catalog().read_all()
+    assert entries == []
+    assert {name: sentence.rpartition("/")[2] for name, sentence in broken.items()} == {
+        "pipe": "pipe.json is no file.",
+        "device": "device.json is no file.",
+        "folder": "folder.json cannot be read: Is a directory.",
+    }
+
+
+def test_an_entry_that_could_not_be_read_is_not_published(
+    make_entry: Callable[..., Entry], catalog_place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("data_catalog.catalog.MOST_ENTRY_NBYTES", 1000)
+    with pytest.raises(InputError, match="convert fewer files together"):
+        Catalog().publish(make_entry())
+    assert Catalog().names() == []
+
+
+@pytest.mark.parametrize("field", ["recipe", "split_by", "provenance"])
+def test_passwords_in_settings_are_refused_and_not_repeated(
+    entry_values: dict[str, Any], catalog_folder: Path, field: str
+) -> None:
+    settings = {"files": [{"path": "https://me:hush-hush@host/picks.csv"}]}
+    changes = {field: settings}
+    if field == "provenance":
+        changes = in_derived(entry_values, "picks", "label")
+        changes["derived"]["picks"]["provenance"] = settings
+    catalog_folder.mkdir()
+    (catalog_folder / "survey.json").write_text(json.dumps(entry_values | changes))
+    with pytest.raises(ConformanceError, match="must not hold a password") as refused:
+        Catalog().read("survey")
+    assert "hush" not in str(refused.value)
+
+
+def test_words_that_move_a_terminal_are_shown_instead(
+    make_entry: Callable[..., Entry],
+    entry_values: dict[str, Any],
+    catalog_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    word = "\x1b[2J\x1b]0;owned\x07\x9b"
+    Catalog().publish(make_entry(warnings=[word], recipe={word: word}))
+    (catalog_folder / "torn.json").write_text(json.dumps(entry_values | {word: word, "name": "torn"}))
+    for command in (("show", "survey"), ("lineage", "survey"), ("list",), ("check",), ("show", "torn")):
+        called(monkeypatch, *command)
+        told = "".join(capsys.readouterr())
+        assert not set(told) & set("\x1b\x07\x9b"), command
+        assert "x1b[2J" in told, command
+
+
+def test_thousands_of_boxes_are_compared_in_no_time() -> None:
+    count = 20_000
+    apart = tuple({"inline": (0, 5), "time": (2 * at, 2 * at + 1)} for at in range(count))
+    splits = {"train": apart[::2], "test": apart[1::2]}
+    assert check_splits(splits, {"inline": 5, "time": 2 * count}) == []
+    (problem,) = check_splits({"train": apart * 6}, {"inline": 5, "time": 2 * count})
+    assert problem.code == "too-many-boxes"
 
 
 def test_one_bad_entry_hides_no_other(

@@ -9,6 +9,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from data_catalog import Catalog, ConformanceError, Entry, InputError
+from data_catalog.folder import Standing
+from data_catalog.object_folder import ObjectFolder
 
 PLACE = "memory://catalog"
 
@@ -38,9 +40,24 @@ def test_each_change_is_an_object_and_none_is_lost(make_entry: Callable[..., Ent
     assert catalog.begin("survey", "/data/another.zarr") == Catalog(PLACE).unfinished("survey")
 
 
-def test_who_comes_second_takes_the_step_from_there(
-    make_entry: Callable[..., Entry], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_that_have_seen_the_same_the_second_takes_its_step_again() -> None:
+    slow, fast = ObjectFolder(PLACE), ObjectFolder(PLACE)
+    fast_entry, slow_entry = b'{"by": "fast"}', b'{"by": "slow"}'
+    seen: list[Standing] = []
+
+    def change(present: Standing) -> Standing:
+        seen.append(present)
+        if len(seen) == 1:
+            fast.change("survey", lambda _: Standing(entry=fast_entry))
+        return Standing(entry=slow_entry)
+
+    slow.change("survey", change)
+    assert seen == [Standing(), Standing(entry=fast_entry)]
+    assert fast.read("survey") == Standing(entry=slow_entry)
+    assert objects("survey") == ["000001.json", "000002.json"]
+
+
+def test_a_revision_follows_those_of_others(make_entry: Callable[..., Entry]) -> None:
     slow, fast = Catalog(PLACE), Catalog(PLACE)
     slow.publish(make_entry())
     seen: list[tuple[str, ...]] = []
@@ -59,6 +76,13 @@ def test_who_comes_second_takes_the_step_from_there(
     assert slow.read("survey").revision == 3
 
 
+class LookingFileSystem(MemoryFileSystem):
+    """Looks whether an object is there and writes it then, as fsspec does for libraries that have nothing better."""
+
+    protocol = "looking"
+    pipe_file = fsspec.AbstractFileSystem.pipe_file
+
+
 class LaxFileSystem(MemoryFileSystem):
     """Creates what is there already, as a store does that does not know the condition."""
 
@@ -68,9 +92,10 @@ class LaxFileSystem(MemoryFileSystem):
         super().pipe_file(path, value, mode="overwrite", **kwargs)
 
 
-def test_a_store_that_creates_twice_is_refused(make_entry: Callable[..., Entry]) -> None:
-    fsspec.register_implementation("lax", LaxFileSystem, clobber=True)
-    catalog = Catalog("lax://catalog")
+@pytest.mark.parametrize("kind", [LaxFileSystem, LookingFileSystem])
+def test_a_store_that_creates_twice_is_refused(make_entry: Callable[..., Entry], kind: type[MemoryFileSystem]) -> None:
+    fsspec.register_implementation(kind.protocol, kind, clobber=True)
+    catalog = Catalog(f"{kind.protocol}://catalog")
     for change in (
         lambda: catalog.publish(make_entry()),
         lambda: catalog.begin("survey", "/x"),
@@ -120,3 +145,28 @@ def test_a_place_with_a_password_is_refused_and_not_repeated() -> None:
 def test_a_place_that_nothing_opens() -> None:
     with pytest.raises(InputError, match="unheard-of://place cannot be opened"):
         Catalog("unheard-of://place")
+
+
+def test_a_dataset_may_be_called_as_any_name(make_entry: Callable[..., Entry]) -> None:
+    catalog = Catalog(PLACE)
+    catalog.publish(make_entry(name="catalog.json"))
+    assert catalog.names() == ["catalog.json"]
+    assert catalog.read_all()[0] == [make_entry(name="catalog.json")]
+
+
+def test_an_object_that_another_writer_is_at_is_asked_for_again(
+    make_entry: Callable[..., Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, refused = Catalog(PLACE), []
+    catalog.check_writable()
+    create = MemoryFileSystem.pipe_file
+
+    def refuse_once(self: MemoryFileSystem, path: str, value: bytes, **kwargs: Any) -> None:
+        if not refused:
+            refused.append(path)
+            raise OSError("409 ConditionalRequestConflict")
+        create(self, path, value, **kwargs)
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", refuse_once)
+    catalog.publish(make_entry())
+    assert catalog.names() == ["survey"]

@@ -223,7 +223,7 @@ def test_a_dataset_without_store_is_told_of(
     status = run_page(monkeypatch, "--out", tmp_path / "site", "--catalog", catalog.place)
     said = capsys.readouterr().err
     assert status == 0
-    assert [line.split(":")[1].strip() for line in said.splitlines()] == ["gone", "smaller", "torn", "odd"]
+    assert [line.split(":")[1].strip() for line in said.splitlines()] == ["gone", "smaller", "odd", "torn"]
     index = (tmp_path / "site/index.html").read_text()
     for name in ("good", "gone", "smaller", "half", "torn", "odd"):
         assert name in index

@@ -63,6 +63,14 @@ def test_a_store_stands_for_one_name(make_entry: Callable[..., Entry], tmp_path:
     assert catalog.unfinished_names() == ["second"]
 
 
+def test_what_goes_on_is_not_forgotten(make_entry: Callable[..., Entry], catalog_place: str) -> None:
+    catalog = Catalog()
+    record = catalog.begin("survey", make_entry().url)
+    catalog.publish(make_entry(name="copy"))  # somebody wrote an entry for the same store meanwhile
+    assert catalog.begin("survey", make_entry().url) == record
+    assert catalog.unfinished("survey") == record
+
+
 def test_local_paths_become_absolute(tmp_path: Path, catalog_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert Catalog().begin("survey", "a.zarr").url == str(tmp_path / "a.zarr")

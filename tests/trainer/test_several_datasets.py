@@ -102,6 +102,8 @@ def test_whole_surveys_are_held_out(surveys, call, write_recipe, tmp_path, capsy
     more = [{"name": "loud", "label": "salt"}]
     assert call("fit", write_recipe(more_datasets=more, splits={"train": "trian"})) == 2
     assert "split 'trian' is not among the splits of dataset" in capsys.readouterr().err
+    assert call("fit", write_recipe(more_datasets=more, splits={"train": "train+trian"})) == 2
+    assert "split 'trian' is not among the splits of dataset" in capsys.readouterr().err
     recipe = write_recipe(more_datasets=more, splits={"validation": None}, steps=4)
     experiment = prepare(read_config(recipe), catalog=surveys.catalog)
     for split, (of_salt, of_loud) in {"train": (True, False), "test": (False, True)}.items():
@@ -116,6 +118,17 @@ def test_whole_surveys_are_held_out(surveys, call, write_recipe, tmp_path, capsy
     capsys.readouterr()
     assert call("evaluate", tmp_path / "run") == 0
     assert 0 < json.loads(capsys.readouterr().out)["accuracy"] <= 1
+
+
+def test_surveys_are_folds(surveys, call, write_recipe):
+    for name, fold in {"salt": "a", "loud": "b"}.items():
+        splits = {"splits": {fold: ({},)}}
+        surveys.catalog.revise(name, lambda entry, of=splits: entry.model_copy(update=of), what="splits")
+    surveys.make_salt("third", seed=3)
+    surveys.catalog.revise("third", lambda entry: entry.model_copy(update={"splits": {"c": ({},)}}), what="splits")
+    more = [{"name": name, "label": "salt"} for name in ("loud", "third")]
+    recipe = write_recipe(more_datasets=more, splits={"folds": ["a", "b", "c"]}, steps=2, validate_every_steps=2)
+    assert call("fit", recipe, "--fold", "2") == 0
 
 
 def test_what_cannot_go_into_one_batch_is_refused(stores, salt_stack, call, write_recipe, capsys):

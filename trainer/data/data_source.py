@@ -61,7 +61,7 @@ class DataSource:
         label = self.label
         if label is None or label.variable.role is not Role.CLASS_LABEL:
             return None
-        boxes = self.dataset.split(split, dims=label.variable.dims) if self.dataset.has_split(split) else ()
+        boxes = self.dataset.split(own, dims=label.variable.dims) if (own := self.dataset.own_part(split)) else ()
         chosen = chunks_of(boxes, shape=label.variable.shape, chunk=label.variable.chunk_shape)
         counts = self.dataset.class_counts(label, label.variable.flag_values or ())[chosen].sum(axis=0)
         return dict(zip(label.variable.flag_meanings or (), counts.tolist(), strict=True))
@@ -102,9 +102,9 @@ def check_guards(source: DataSource, *, config: Config) -> None:
     """
     dataset, dims = source.dataset, source.stored.variable.dims
     window = tuple(config.window.get(dim, 1) for dim in dims)
-    train = config.splits.train
-    for other in (config.splits.validation, config.splits.test):
-        if other is None or not (dataset.has_split(train) and dataset.has_split(other)):
+    train = dataset.own_part(config.splits.train)
+    for other in (dataset.own_part(name) for name in (config.splits.validation, config.splits.test) if name):
+        if not train or not other:
             continue
         pairs = product(dataset.split(train, dims=dims), dataset.split(other, dims=dims))
         for one, another in pairs:

@@ -104,9 +104,9 @@ class Dataset:
         boxes = self.split_boxes(name)
         return tuple(tuple(box.get(dim, (0, self.entry.sizes[dim])) for dim in dims) for box in boxes)
 
-    def has_split(self, name: str) -> bool:
-        """Whether the dataset has a split, or all those that are joined by ``+``."""
-        return all(each in self.entry.splits for each in name.split("+"))
+    def own_part(self, name: str) -> str:
+        """Those of several splits, joined by ``+``, that the dataset has; empty where it has none."""
+        return "+".join(each for each in name.split("+") if each in self.entry.splits)
 
     def split_boxes(self, name: str) -> tuple[Box, ...]:
         """The boxes of a split, or of several that are joined by ``+``.
