@@ -29,7 +29,7 @@ def test_segy_to_training(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_facies_and_leaks(monkeypatch: pytest.MonkeyPatch, real_data: Path) -> None:
     monkeypatch.setenv("PENOBSCOT", str(real_data / "labels/penobscot"))
     monkeypatch.setenv("FACIES_STEPS", "3")  # what it learns in more is in docs/measurements.md
-    printed = run(FOLDER / "02_facies_and_leaks.ipynb", monkeypatch)
+    printed = run(FOLDER / "03_facies_and_leaks.ipynb", monkeypatch)
     assert len(re.findall(r"mean IoU of the network: 0\.\d+", printed)) == 2
     random, guarded = map(float, re.findall(r"mean IoU of the majority class at each depth: (0\.\d+)", printed))
     assert 0.7 < guarded < random < 0.95
