@@ -22,25 +22,44 @@ def matching_files(paths: tuple[str, ...], *, suffixes: tuple[str, ...]) -> tupl
     Raises:
         InputError: If a path matches nothing, or a file is named twice.
     """
-    found: list[str] = []
-    for path in paths:
+    found = [url for path in paths for url in sorted(_files_at(path, suffixes), key=_as_counted)]
+    if len(set(found)) != len(found):
+        raise InputError("some files are named twice: name each once.")
+    return tuple(found)
+
+
+def _files_at(path: str, suffixes: tuple[str, ...]) -> list[str]:
+    matches = pattern_matches(path)
+    if matches is None:
         with reached(path):
             filesystem, place = open_storage(path)
             if filesystem.isdir(place):
                 names = [name for name in filesystem.ls(place, detail=False) if name.lower().endswith(suffixes)]
                 matches = [_url(filesystem, name, path) for name in names]
-            elif glob.has_magic(path) and not filesystem.exists(place):
-                matches = [_url(filesystem, name, path) for name in filesystem.glob(place)]
-            else:
+            elif filesystem.exists(place):
                 matches = [absolute(path)]
-                if not filesystem.exists(place):
-                    raise InputError(f"no such file: {path}.")
-        if not matches:
-            raise InputError(f"nothing matches {path}: files that end in {', '.join(suffixes)} are looked for.")
-        found += sorted(matches, key=_as_counted)
-    if len(set(found)) != len(found):
-        raise InputError("some files are named twice: name each once.")
-    return tuple(found)
+            else:
+                raise InputError(f"no such file: {path}.")
+    if not matches:
+        raise InputError(f"nothing matches {path}: files that end in {', '.join(suffixes)} are looked for.")
+    return matches
+
+
+def pattern_matches(path: str) -> list[str] | None:
+    """Absolute URLs of all files that match a pattern, in any order; None for a path that is none.
+
+    A name may hold what patterns are made of: what exists is no pattern.
+
+    Raises:
+        InputError: If the storage cannot be asked.
+    """
+    if not glob.has_magic(path):
+        return None
+    with reached(path):
+        filesystem, place = open_storage(path)
+        if filesystem.exists(place):
+            return None
+        return [_url(filesystem, name, path) for name in filesystem.glob(place)]
 
 
 def names_of(urls: Sequence[str]) -> tuple[str, ...]:
@@ -58,7 +77,8 @@ def names_of(urls: Sequence[str]) -> tuple[str, ...]:
 
 
 def _url(filesystem: fsspec.AbstractFileSystem, name: str, path: str) -> str:
-    return str(filesystem.unstrip_protocol(name)) if "://" in path else absolute(name)
+    """Listed by a path, files of this machine have their absolute paths as names."""
+    return str(filesystem.unstrip_protocol(name)) if "://" in path else name
 
 
 def _as_counted(url: str) -> list[tuple[int, str]]:

@@ -1,6 +1,5 @@
 """One survey in one or several SEG-Y files: running trace numbers over all of them."""
 
-import glob
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
@@ -9,7 +8,6 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +17,7 @@ from pipeline.segy.byte_order import swap_pairs
 from pipeline.segy.file import SegyFile, open_segy
 from pipeline.segy.opening import Reading
 from pipeline.segy.read import REQUESTS_AT_ONCE, FileState, file_state, read_into
+from pipeline.storage.many_files import pattern_matches
 from pipeline.survey.header_words import OF_SEISMIC_UNIX, STACKED, STANDARD, Fields, HeaderWords, read_header_words
 from pipeline.work.failure import SourceError
 
@@ -287,16 +286,13 @@ def open_survey(
 
 
 def _matching(path: str) -> list[str]:
-    """Absolute URLs: of the file, or, for a pattern that is no file itself, of all that match it, sorted."""
-    if not glob.has_magic(path):
+    """Absolute URLs: of the file, or of all that match a pattern, sorted as text."""
+    found = pattern_matches(path)
+    if found is None:
         return [_absolute(path)]
-    filesystem, stripped = fsspec.url_to_fs(path)
-    if filesystem.exists(stripped):
-        return [_absolute(path)]
-    found = sorted(filesystem.glob(stripped))
     if not found:
         raise InputError(f"no file matches {path}: check the pattern.")
-    return [filesystem.unstrip_protocol(each) if "://" in path else _absolute(each) for each in found]
+    return sorted(found)
 
 
 def _absolute(path: str) -> str:

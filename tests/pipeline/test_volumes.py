@@ -422,6 +422,19 @@ def test_a_pattern_that_matches_nothing(tmp_path: Path) -> None:
         open_survey((str(tmp_path / "*.sgy"),), HeaderBytes())
 
 
+def test_a_pattern_for_an_unknown_storage() -> None:
+    with pytest.raises(InputError, match=r"nowhere://lines/\*\.sgy cannot be opened"):
+        open_survey(("nowhere://lines/*.sgy",), HeaderBytes())
+
+
+def test_a_pattern_has_its_files_sorted_as_text(make_segy: Any, tmp_path: Path) -> None:
+    """As a shell hands them over where the pattern is not quoted: it is the same survey either way."""
+    for number in (2, 10, 1):
+        shutil.move(make_segy("made.sgy").path, tmp_path / f"line{number}.sgy")
+    survey = open_survey((str(tmp_path / "line*.sgy"),), HeaderBytes())
+    assert [Path(file.url).name for file in survey.files] == ["line1.sgy", "line10.sgy", "line2.sgy"]
+
+
 def test_a_pattern_that_matches_a_file_named_before(lines: Path) -> None:
     with pytest.raises(InputError, match=r"line_02\.sgy is named twice"):
         open_survey((str(lines / "line_02.sgy"), str(lines / "*.sgy")), HeaderBytes())
