@@ -14,9 +14,11 @@ from data_catalog import Catalog, Entry
 
 WORKER = Path(__file__).with_name("crowd_worker.py")
 PROCESSES = 8
-PATIENCE_S = 600
+PATIENCE_S = 1800
+"""The object store of the tests answers some hundred requests a second."""
 
 
+@pytest.mark.timeout(PATIENCE_S + 60)
 @pytest.mark.parametrize(
     ("operations", "kills"),
     [pytest.param(100, 6, id="100"), pytest.param(1000, 60, id="1000", marks=pytest.mark.slow)],
