@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_catalog import Catalog, Entry, InputError, Kind, Role, Variable
+from data_catalog.views.page.bounded_store import Store
 from data_catalog.views.page.layers import read_layers
 from data_catalog.views.page.lines import read_lines
 from data_catalog.views.page.manifest import Counts, histogram_edges, in_order, read_counts, read_moments
 from data_catalog.views.page.section_plan import MOST_DRAWN, MOST_OF_CURVE, plan_sections
 from data_catalog.views.page.sections import Panel, read_panels
-from data_catalog.views.page.store import Store
 from data_catalog.views.page.survey_map import corners, read_places, split_of
 from data_catalog.views.page.text_header import decoded
 from data_catalog.views.page.trainer_recipe import trainer_recipe
@@ -225,7 +225,7 @@ def test_of_a_large_manifest_a_part_is_read(catalog: Catalog, monkeypatch: pytes
     store = Store(entry.url)
     array = store.array("manifest/amplitude/histogram")
     assert np.prod(array.cdata_shape) > 4
-    monkeypatch.setattr("data_catalog.views.page.store.MOST_CHUNKS", 4)
+    monkeypatch.setattr("data_catalog.views.page.bounded_store.MOST_CHUNKS", 4)
     counts = read_counts(store, "amplitude", entry.variables["amplitude"])
     assert counts is not None
     assert 0 < counts.share < 1
@@ -236,7 +236,7 @@ def test_too_large_reads_are_refused(catalog: Catalog, monkeypatch: pytest.Monke
     entry = write_dataset(
         catalog, "line", {"amplitude": Made(Role.INPUT, ("trace", "time"), dipping((64, 64)))}, kind=Kind.STACK2D
     )
-    monkeypatch.setattr("data_catalog.views.page.store.MOST_NBYTES", 1000)
+    monkeypatch.setattr("data_catalog.views.page.bounded_store.MOST_NBYTES", 1000)
     with pytest.raises(InputError, match="amplitude is not drawn: that would read more than"):
         Store(entry.url).read("amplitude", [slice(0, 1), slice(0, 1)])
     (told,) = read_panels(Store(entry.url), entry)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from data_catalog.errors import InputError
 from data_catalog.schema import Entry
+from data_catalog.views.page.bounded_store import Store
 from data_catalog.views.page.section_plan import Span
-from data_catalog.views.page.store import Store
 
 SINCE_1970 = "seconds since 1970-01-01"
 """How the labels of records begin their units (SPEC.md, "Kinds")."""

@@ -8,7 +8,7 @@ import numpy as np
 from data_catalog.errors import InputError
 from data_catalog.schema import Entry, Role, Variable
 from data_catalog.views.page.axes import SINCE_1970, moment, number
-from data_catalog.views.page.store import Array, Store
+from data_catalog.views.page.bounded_store import Array, Store
 
 MOST_NBYTES = 2**20
 """Of an array that is read as a whole; of a longer one the first and the last chunk are."""

@@ -10,15 +10,15 @@ from data_catalog.errors import InputError
 from data_catalog.lineage import box_text, lineage, when
 from data_catalog.schema import Entry, Role
 from data_catalog.search import samples_nbytes
+from data_catalog.views.page.bounded_store import Store
 from data_catalog.views.page.coordinate_table import coordinate_rows
-from data_catalog.views.page.folder import SiteFolder
 from data_catalog.views.page.histogram_figure import draw_histogram
 from data_catalog.views.page.layers import CLASS_COLOURS, shown_name
 from data_catalog.views.page.manifest import read_counts, read_moments
 from data_catalog.views.page.map_figure import draw_map, split_legend
 from data_catalog.views.page.pictures import Picture, from_page, write_picture, write_sections
+from data_catalog.views.page.site_folder import SiteFolder
 from data_catalog.views.page.snippets import snippets
-from data_catalog.views.page.store import Store
 from data_catalog.views.page.survey_map import Places, read_places
 from data_catalog.views.page.text_header import read_text_headers
 

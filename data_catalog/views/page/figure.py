@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image
 
-from data_catalog.views.page.store import Array
+from data_catalog.views.page.bounded_store import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,8 +17,8 @@ from data_catalog import layout
 from data_catalog.errors import InputError
 from data_catalog.schema import Entry, Role, Variable
 from data_catalog.views.page.axes import number
+from data_catalog.views.page.bounded_store import Array, Store
 from data_catalog.views.page.sections import Panel, others_on_samples, read_over
-from data_catalog.views.page.store import Array, Store
 
 MOST_LAYERS = 6
 MOST_LEGEND = 24

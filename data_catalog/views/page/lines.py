@@ -6,9 +6,9 @@ import numpy as np
 
 from data_catalog.errors import InputError
 from data_catalog.schema import Entry, Role
+from data_catalog.views.page.bounded_store import Array, Store
 from data_catalog.views.page.layers import shown_name
 from data_catalog.views.page.sections import Panel, read_over
-from data_catalog.views.page.store import Array, Store
 
 MOST_LINES = 12
 

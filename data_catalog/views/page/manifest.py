@@ -8,7 +8,7 @@ import numpy as np
 
 from data_catalog import layout
 from data_catalog.schema import Variable
-from data_catalog.views.page.store import Array, Store, chunk_budget
+from data_catalog.views.page.bounded_store import Array, Store, chunk_budget
 
 _BITS_BELOW = 21
 """Of a float32 that a bin does not tell of (SPEC.md, section 3)."""

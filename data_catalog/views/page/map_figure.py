@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.patches import Polygon, Rectangle
 
 from data_catalog.schema import Box, Entry, Kind
+from data_catalog.views.page.bounded_store import Array
 from data_catalog.views.page.figure import INK, new_axes, webp
 from data_catalog.views.page.layers import CLASS_COLOURS, Swatch
-from data_catalog.views.page.store import Array
 from data_catalog.views.page.survey_map import Places, corners, split_of
 
 if TYPE_CHECKING:

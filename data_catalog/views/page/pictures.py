@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from data_catalog.schema import Entry, Role
 from data_catalog.views.page.axes import number
+from data_catalog.views.page.bounded_store import Store
 from data_catalog.views.page.figure import thumbnail
-from data_catalog.views.page.folder import PICTURES, SiteFolder
 from data_catalog.views.page.layers import Layer, Swatch, encoded, read_layers
 from data_catalog.views.page.lines import read_lines
 from data_catalog.views.page.section_figure import draw_section
 from data_catalog.views.page.sections import Panel, others_on_samples, read_panels
-from data_catalog.views.page.store import Store
+from data_catalog.views.page.site_folder import PICTURES, SiteFolder
 
 MOST_OTHERS = 3
 """Variables on samples of their own that are drawn too: velocities beside shots, say."""

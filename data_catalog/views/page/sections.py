@@ -9,8 +9,8 @@ from data_catalog import layout
 from data_catalog.errors import InputError
 from data_catalog.schema import Entry, Role, Variable
 from data_catalog.views.page.axes import Axis, label_at, read_axis
+from data_catalog.views.page.bounded_store import Array, Store, chunk_budget
 from data_catalog.views.page.section_plan import Section, Span, plan_sections
-from data_catalog.views.page.store import Array, Store, chunk_budget
 
 
 @dataclass(frozen=True)

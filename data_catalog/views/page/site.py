@@ -13,8 +13,8 @@ from data_catalog.catalog import Catalog
 from data_catalog.errors import InputError, WorkError
 from data_catalog.schema import Entry
 from data_catalog.unfinished import Unfinished
-from data_catalog.views.page.folder import SiteFolder
 from data_catalog.views.page.rendering import render
+from data_catalog.views.page.site_folder import SiteFolder
 from data_catalog.views.page.written_page import WrittenPage, write_dataset_page
 
 INDEX = "index.html"

@@ -8,7 +8,7 @@ import numpy as np
 from data_catalog import layout
 from data_catalog.errors import InputError
 from data_catalog.schema import Box, Entry, Role
-from data_catalog.views.page.store import Array, Store
+from data_catalog.views.page.bounded_store import Array, Store
 
 MOST_PLACES = 2048
 """Traces of a map, evenly spread over the survey."""

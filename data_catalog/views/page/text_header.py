@@ -5,7 +5,7 @@ import re
 from data_catalog import layout
 from data_catalog.errors import InputError
 from data_catalog.schema import Entry
-from data_catalog.views.page.store import Store
+from data_catalog.views.page.bounded_store import Store
 
 NBYTES = 3200
 LINE_NBYTES = 80

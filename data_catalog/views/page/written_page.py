@@ -10,8 +10,8 @@ from data_catalog.lineage import when
 from data_catalog.schema import Entry, Role
 from data_catalog.search import samples_nbytes
 from data_catalog.views.page.dataset_page import about, dimensions, shown
-from data_catalog.views.page.folder import DATASETS, SiteFolder
 from data_catalog.views.page.rendering import render
+from data_catalog.views.page.site_folder import DATASETS, SiteFolder
 
 
 @dataclass(frozen=True)
