@@ -15,6 +15,7 @@ from data_catalog.schema import Entry
 from data_catalog.unfinished import Unfinished
 from data_catalog.views.page.rendering import render
 from data_catalog.views.page.site_folder import SiteFolder
+from data_catalog.views.page.site_mark import MARK, SiteMark, locked_mark, mark_of
 from data_catalog.views.page.written_page import WrittenPage, write_dataset_page
 
 INDEX = "index.html"
@@ -39,17 +40,24 @@ def write_site(catalog: Catalog, path: Path) -> Mapping[str, str]:
     """
     if not catalog.exists():
         raise InputError(f"there is no catalog at {catalog.place}: name another place with --catalog.")
-    folder = SiteFolder(path)
-    folder.take()
+    with locked_mark(path) as mark:
+        return _write(catalog, SiteFolder(path), mark)
+
+
+def _write(catalog: Catalog, folder: SiteFolder, mark: SiteMark) -> Mapping[str, str]:
+    folder.clear()
     entries, unreadable = catalog.read_all()
-    pages = list(_write_pages(entries, path))
+    pages = []
+    for page in _write_pages(entries, folder.path):
+        mark.add(page.written)
+        folder.written |= page.written
+        pages.append(page)
     unfinished, torn = _unfinished(catalog)
     unreadable |= torn
-    for page in pages:
-        folder.written |= page.written
     cards = [page.card for page in pages]
     folder.write(INDEX, render("index.html.j2", cards=cards, unfinished=unfinished, unreadable=unreadable))
-    folder.sweep()
+    folder.sweep(mark.names)
+    folder.write(MARK, mark_of(folder.written))  # last of all: the new file is not locked
     return {page.card.name: page.wrong for page in pages if page.wrong} | unreadable
 
 

@@ -1,14 +1,11 @@
-"""The folder of a site: written file by file, each replaced as a whole, and never anybody else's."""
+"""The folder of a site: written file by file, each replaced as a whole, and nothing of anybody else's."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from data_catalog.errors import InputError
-
-MARK = ".tracemill-page"
-"""The file that says that a folder is a site's."""
-
-_MARK_TEXT = "Made by `python -m data_catalog page`, whose next run replaces what is here.\n"
+from data_catalog.views.page.site_mark import MARK, unwritable
 
 DATASETS, PICTURES = "datasets", "pictures"
 
@@ -28,50 +25,56 @@ class SiteFolder:
         self.path = path
         self.written: set[str] = set()
 
-    def take(self) -> None:
-        """Makes the folder a site's.
-
-        Raises:
-            InputError: If something else is in it, or it cannot be written.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            is_taken = not (self.path / MARK).exists() and any(self.path.iterdir())
-        except OSError as error:
-            raise self._unwritable(error) from None
-        if is_taken:
-            raise InputError(
-                f"{self.path} is not empty, and was not made by `python -m data_catalog page`: name another folder "
-                "with --out, or empty it."
-            )
-        self.write(MARK, _MARK_TEXT.encode())
-
     def write(self, name: str, content: bytes) -> str:
         """Writes or replaces a file; returns its name, relative to the folder, with ``/`` between its parts.
 
         Raises:
             InputError: If it cannot be written.
         """
-        path = self.path / name
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        path, temporary = self.path / name, self.path / f"{MARK}.{os.getpid()}.tmp"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._check_inside(path.parent)
             temporary.write_bytes(content)
             temporary.replace(path)
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise unwritable(self.path, error) from None
         self.written.add(name)
         return name
 
-    def sweep(self) -> None:
-        """Deletes pages and pictures of an earlier run that this one has not written."""
-        for kind, pattern in ((DATASETS, "*"), (PICTURES, "*/*")):
-            for path in (self.path / kind).glob(pattern):
-                if path.is_file() and path.relative_to(self.path).as_posix() not in self.written:
-                    path.unlink(missing_ok=True)
-        for path in (self.path / PICTURES).glob("*"):
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
+    def clear(self) -> None:
+        """Deletes what runs that were killed left half-written.
 
-    def _unwritable(self, error: OSError) -> InputError:
-        return InputError(f"{self.path} cannot be written ({error.strerror}): name another folder with --out.")
+        Raises:
+            InputError: If the folder is no place to write into.
+        """
+        for kind in (DATASETS, PICTURES):
+            self._check_inside(self.path / kind)
+        try:
+            for path in self.path.glob(f"{MARK}.*.tmp"):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(self.path, error) from None
+
+    def sweep(self, names: Iterable[str]) -> None:
+        """Deletes those of the files that an earlier run wrote that this one has not written.
+
+        Raises:
+            InputError: If that is not allowed.
+        """
+        try:
+            for path in [self.path / name for name in sorted(set(names) - self.written)]:
+                if self._is_inside(path.parent) and path.is_file() and not path.is_symlink():
+                    path.unlink(missing_ok=True)
+                    if path.parent.parent.name == PICTURES and not any(path.parent.iterdir()):
+                        path.parent.rmdir()
+        except OSError as error:
+            raise unwritable(self.path, error) from None
+
+    def _is_inside(self, folder: Path) -> bool:
+        """Whether no link leads from the site to somewhere else on the way to a folder."""
+        return folder.resolve() == self.path.resolve() / folder.relative_to(self.path)
+
+    def _check_inside(self, folder: Path) -> None:
+        if not self._is_inside(folder):
+            raise InputError(f"{folder} is a link to another folder, which is not the site's to write: remove it.")
