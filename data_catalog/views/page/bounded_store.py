@@ -18,6 +18,8 @@ MOST_NBYTES = 96 * 2**20
 """Of those chunks together, decoded."""
 
 Array = NDArray[Any]
+Index = slice | NDArray[np.int64]
+"""What is wanted along one axis: a range, forwards, or places in ascending order."""
 
 
 class Store:
@@ -57,33 +59,26 @@ class Store:
             raise InputError(f"{self.url}/{path} is no array.")
         return found
 
-    def read(self, path: str, where: Sequence[slice]) -> Array:
-        """A box of an array.
+    def read(self, path: str, where: Sequence[Index]) -> Array:
+        """The elements at all combinations of what is wanted along each axis.
 
         Raises:
             InputError: If it takes more than `MOST_CHUNKS` or `MOST_NBYTES`, or cannot be read.
         """
         array = self.array(path)
-        indices = [np.arange(size)[part] for size, part in zip(array.shape, where, strict=True)]
-        self._check(path, array, indices)
+        self._check(path, array, where)
         with reached(f"{self.url}/{path}"):
-            return np.asarray(array[tuple(where)])
+            return np.asarray(array.oindex[tuple(where)])
 
-    def read_at(self, path: str, indices: Sequence[Array]) -> Array:
-        """The elements at all combinations of indices along each axis; raises as `read` does."""
+    def fits(self, path: str, where: Sequence[Index]) -> bool:
+        """Whether `read` would read it."""
         array = self.array(path)
-        self._check(path, array, indices)
-        with reached(f"{self.url}/{path}"):
-            return np.asarray(array.oindex[tuple(indices)])
-
-    def fits(self, path: str, indices: Sequence[Array]) -> bool:
-        """Whether `read_at` would read them."""
-        array = self.array(path)
-        chunks = prod(len(np.unique(index // extent)) for index, extent in zip(indices, array.chunks, strict=True))
+        extents = zip(where, array.shape, array.chunks, strict=True)
+        chunks = prod(_chunk_count(along, size, extent) for along, size, extent in extents)
         return chunks <= chunk_budget(array.chunks, array.dtype.itemsize)
 
-    def _check(self, path: str, array: "zarr.Array[Any]", indices: Sequence[Array]) -> None:
-        if not self.fits(path, indices):
+    def _check(self, path: str, array: "zarr.Array[Any]", where: Sequence[Index]) -> None:
+        if not self.fits(path, where):
             chunk_mib = prod(array.chunks) * array.dtype.itemsize / 2**20
             raise InputError(
                 f"{path} is not drawn: that would read more than {MOST_CHUNKS} chunks, or {MOST_NBYTES >> 20} MiB of "
@@ -94,3 +89,13 @@ class Store:
 def chunk_budget(chunk_shape: Sequence[int], itemsize: int) -> int:
     """How many chunks of an array a read may take; 0 where one of them is too many."""
     return min(MOST_CHUNKS, MOST_NBYTES // max(1, prod(chunk_shape) * itemsize))
+
+
+def _chunk_count(along: Index, size: int, extent: int) -> int:
+    """Chunks that are touched along an axis; of a range without its indices, of which there may be billions."""
+    if not isinstance(along, slice):
+        return len(np.unique(along // extent))
+    wanted = range(*along.indices(size))
+    if not wanted or wanted.step >= extent:
+        return len(wanted)  # each in a chunk of its own
+    return wanted[-1] // extent - wanted[0] // extent + 1

@@ -58,10 +58,10 @@ def read_moments(store: Store, path: str) -> Moments | None:
         InputError: If it cannot be read.
     """
     paths = {name: manifest_path(path, name) for name in layout.STATISTICS}
-    indices = [np.arange(size) for size in store.array(paths["count"]).shape]
-    if not all(store.fits(each, indices) for each in paths.values()):
+    whole = [slice(None)] * store.array(paths["count"]).ndim
+    if not all(store.fits(each, whole) for each in paths.values()):
         return None
-    found = {name: store.read_at(each, indices).ravel() for name, each in paths.items()}
+    found = {name: store.read(each, whole).ravel() for name, each in paths.items()}
     count = found["count"]
     total = int(count.sum())
     known = count > 0

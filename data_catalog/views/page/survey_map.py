@@ -80,10 +80,10 @@ def _read(
     store: Store, entry: Entry, name: str, dims: tuple[str, ...], shape: tuple[int, ...], *, units: str
 ) -> Places | None:
     indices = _spread(store, [f"{name}_x", f"{name}_y"], shape)
-    x, y = (store.read_at(f"{name}_{end}", indices).astype(np.float64) for end in "xy")
+    x, y = (store.read(f"{name}_{end}", indices).astype(np.float64) for end in "xy")
     live = entry.variables.get(layout.LIVE)
     if live is not None and live.dims == dims and store.fits(layout.LIVE, indices):
-        there = store.read_at(layout.LIVE, indices).astype(bool)
+        there = store.read(layout.LIVE, indices).astype(bool)
         x, y = np.where(there, x, np.nan), np.where(there, y, np.nan)
     known = np.isfinite(x) & np.isfinite(y)
     if known.sum() < 2 or (np.ptp(x[known]) == 0 and np.ptp(y[known]) == 0):
