@@ -1,20 +1,13 @@
 """Where a dataset comes from, step by step: files, the recipe, the store, and what was derived from it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import yaml
 
-from data_catalog.schema import Box, Entry
-
-MOST_FACTS = 10
-MOST_TEXT = 300
-"""Characters of a value that are shown; the YAML below has all of it."""
-
-PLACE_KEYS = {"url", "path"}
-"""What says where a file is: of a list of files that is what is shown."""
+from data_catalog.facts import box_text, facts_of, when
+from data_catalog.schema import Entry
 
 
 @dataclass(frozen=True)
@@ -24,8 +17,8 @@ class Step:
     Attributes:
         title: What came of it.
         when: When it was done; empty where nobody wrote it down.
-        facts: What is known of it, by name.
-        document: All of that, YAML; empty where the facts are all.
+        facts: What is known of it, by name; of long documents the beginning.
+        document: All that is known, YAML, which the page has and `show --json` as well; empty where the facts are all.
     """
 
     title: str
@@ -42,7 +35,7 @@ def lineage(entry: Entry) -> list[Step]:
         store["traces of the sources"] = ", ".join(f"{count} {fate}" for fate, count in entry.fates.items())
     steps.append(Step("Dataset", when(entry.created), store, ""))
     if entry.split_by:
-        steps.append(Step("Splits", "", facts_of(entry.split_by), ""))
+        steps.append(Step("Splits", "", facts_of(entry.split_by), _yaml(entry.split_by)))
     for derived_id, group in sorted(entry.derived.items(), key=lambda item: item[1].created):
         facts = {
             "made by": group.made_by,
@@ -52,46 +45,6 @@ def lineage(entry: Entry) -> list[Step]:
         facts |= facts_of(group.provenance)
         steps.append(Step(f"derived/{derived_id}", when(group.created), facts, _yaml(group.provenance)))
     return steps
-
-
-def box_text(box: Box) -> str:
-    """A box in words, both ends included, counted from 0."""
-    return ", ".join(f"{dim} {start} to {stop - 1}" for dim, (start, stop) in box.items()) or "all"
-
-
-def when(moment: datetime) -> str:
-    """A date and a time."""
-    return f"{moment:%Y-%m-%d %H:%M %Z}"
-
-
-def facts_of(document: Mapping[str, Any]) -> dict[str, str]:
-    """What a document says, value by value, by the way to it, the shortest ways first; null and empty say nothing."""
-    found = sorted(_facts(document, ()), key=lambda fact: len(fact[0]))
-    facts = {" ".join(path): text for path, text in found[:MOST_FACTS]}
-    left = len(found) - MOST_FACTS
-    return facts | ({"and": f"{left} more"} if left > 0 else {})
-
-
-def _facts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    if isinstance(value, Mapping):
-        for key, each in value.items():
-            yield from _facts(each, (*path, str(key)))
-    elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
-        if places := [str(each[key]) for each in value if isinstance(each, dict) for key in PLACE_KEYS & each.keys()]:
-            yield path, _cut(", ".join(places))
-        else:
-            for number, each in enumerate(value, start=1):
-                yield from _facts(each, (*path, str(number)))
-    elif value is not None and value not in ("", []):
-        yield path, _cut(", ".join(map(str, value)) if isinstance(value, list) else _text(value))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…"
-
-
-def _text(value: Any) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _yaml(document: Mapping[str, Any]) -> str:

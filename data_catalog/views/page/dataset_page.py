@@ -7,14 +7,15 @@ from typing import Any
 from data_catalog import layout
 from data_catalog.conformance import check_store
 from data_catalog.errors import InputError
-from data_catalog.lineage import box_text, lineage, when
+from data_catalog.facts import box_text, when
+from data_catalog.lineage import lineage
 from data_catalog.schema import Entry, Role
 from data_catalog.search import samples_nbytes
 from data_catalog.views.page.bounded_store import Store
 from data_catalog.views.page.coordinate_table import coordinate_rows
 from data_catalog.views.page.histogram_figure import draw_histogram
 from data_catalog.views.page.layers import CLASS_COLOURS, shown_name
-from data_catalog.views.page.manifest import read_counts, read_moments
+from data_catalog.views.page.manifest import in_order, read_counts, read_moments
 from data_catalog.views.page.map_figure import draw_map, split_legend
 from data_catalog.views.page.pictures import Picture, from_page, write_picture, write_sections
 from data_catalog.views.page.site_folder import SiteFolder
@@ -44,16 +45,22 @@ class Share:
 
 
 def about(entry: Entry) -> dict[str, Any]:
-    """What is known from the entry alone."""
+    """What the entry says."""
     return {
         "entry": entry,
         "dimensions": dimensions(entry),
         "nbytes": samples_nbytes(entry),
         "created": when(entry.created),
-        "snippets": snippets(entry),
-        "steps": lineage(entry),
         "sources": entry.sources[:MOST_SOURCES],
         "more_sources": max(0, len(entry.sources) - MOST_SOURCES),
+    }
+
+
+def worked_out(entry: Entry) -> dict[str, Any]:
+    """What follows from the entry alone."""
+    return {
+        "snippets": snippets(entry),
+        "steps": lineage(entry),
         "splits": [
             (swatch, "; ".join(box_text(box) for box in entry.splits[swatch.text])) for swatch in split_legend(entry)
         ],
@@ -108,19 +115,24 @@ def _volumes(entry: Entry) -> list[str]:
 
 def _volume(store: Store, entry: Entry, folder: SiteFolder, name: str) -> dict[str, Any]:
     """Moments and histogram of a variable."""
+    return {
+        "name": name,
+        "units": entry.variables[name].units or "",
+        "moments": read_moments(store, name),
+        "picture": _histogram(store, entry, folder, name),
+    }
+
+
+def _histogram(store: Store, entry: Entry, folder: SiteFolder, name: str) -> Picture | None:
+    """The histogram of a variable; None where the manifest has none."""
     variable = entry.variables[name]
-    moments, counts = read_moments(store, name), read_counts(store, name, variable)
-    content = (
-        None
-        if counts is None
-        else draw_histogram(counts, title=f"{name} ({variable.units})" if variable.units else name)
-    )
-    picture = None
-    if content is not None and counts is not None:
-        source = from_page(write_picture(folder, entry, f"histogram-{name}", content))
-        share = "" if counts.share == 1 else f"of {counts.share:.2%} of the chunks, evenly spread"
-        picture = Picture(source, f"Histogram of {name}", f"{name}, but for 0.1 % of the samples at either end", share)
-    return {"name": name, "units": variable.units or "", "moments": moments, "picture": picture}
+    counts = read_counts(store, name, variable)
+    if counts is None or not in_order(counts.values).any():
+        return None
+    content = draw_histogram(counts, title=f"{name} ({variable.units})" if variable.units else name)
+    source = from_page(write_picture(folder, entry, f"histogram-{name}", content))
+    share = "" if counts.share == 1 else f"of {counts.share:.2%} of the chunks, evenly spread"
+    return Picture(source, f"Histogram of {name}", f"{name}, but for 0.1 % of the samples at either end", share)
 
 
 def _labels(entry: Entry) -> list[str]:

@@ -19,14 +19,12 @@ NEEDLE = 0.3
 """Share of the samples in one bar from which on all others could not be seen beside it."""
 
 
-def draw_histogram(counts: Counts, *, title: str) -> bytes | None:
-    """A WebP file; None where nothing was counted.
+def draw_histogram(counts: Counts, *, title: str) -> bytes:
+    """A WebP file of counts of which some are finite samples.
 
     Bins of the manifest are a fifth of an amplitude wide; samples are taken as evenly spread inside them.
     """
     edges, shares = histogram_edges(), np.concatenate([[0.0], np.cumsum(in_order(counts.values))])
-    if not shares[-1]:
-        return None
     shares /= shares[-1]
     first = int(np.searchsorted(shares, OUTSIDE, side="right")) - 1
     last = int(np.searchsorted(shares, 1 - OUTSIDE, side="left"))

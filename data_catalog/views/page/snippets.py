@@ -58,4 +58,4 @@ def _why_split(entry: Entry) -> str:
 
 def _quoted(text: str) -> str:
     """A string as Python writes it, in double quotes."""
-    return json.dumps(text)
+    return json.dumps(text, ensure_ascii=False)  # JSON's way to write what is beyond U+FFFF is not Python's

@@ -24,6 +24,9 @@ SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 GUARD_SHARE = 20
 """Of a dimension that windows are one wide along, one in so many is left between splits: neighbours are alike."""
 
+MOST_BOXES = 400
+"""Of the splits together: each of training is looked at beside each of the others. Of more there is no recipe."""
+
 Splits = Mapping[str, tuple[Box, ...]]
 Window = dict[str, int]
 
@@ -46,6 +49,8 @@ def trainer_recipe(entry: Entry) -> TrainerRecipe | None:
     main = entry.variables[entry.main_variable]
     label = _label(entry, main)
     if len(main.dims) < 2 or (label is None and main.shape[-2] < EXTENTS[-1]):
+        return None
+    if sum(map(len, entry.splits.values())) > MOST_BOXES:
         return None
     axes = main.dims[-2:] if label is None else _widest(main)
     if window := _window(entry, entry.splits, axes):

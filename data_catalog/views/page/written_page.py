@@ -6,10 +6,10 @@ from typing import Any
 
 from data_catalog import layout
 from data_catalog.errors import InputError
-from data_catalog.lineage import when
+from data_catalog.facts import when
 from data_catalog.schema import Entry, Role
 from data_catalog.search import samples_nbytes
-from data_catalog.views.page.dataset_page import about, dimensions, shown
+from data_catalog.views.page.dataset_page import about, dimensions, shown, worked_out
 from data_catalog.views.page.rendering import render
 from data_catalog.views.page.site_folder import DATASETS, SiteFolder
 
@@ -71,16 +71,17 @@ def write_dataset_page(entry: Entry, path: Path) -> WrittenPage:
         InputError: If the folder cannot be written.
     """
     folder = SiteFolder(path)
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = about(entry) | {"snippets": (), "steps": (), "splits": (), "sections": None}
     problem, wrong, thumbnail = "", "", None
     try:
-        values = shown(entry, folder)
+        values |= worked_out(entry)
+        values |= shown(entry, folder)
         thumbnail, wrong = values["sections"].thumbnail, " ".join(values["sections"].wrong)
     except InputError as error:
         problem = str(error)
     except Exception as error:  # the data are anybody's: one dataset that nobody thought of must not cost all others
         problem = f"{type(error).__name__}: {error}"
-    page = render("dataset.html.j2", **about(entry), **{"sections": None, "problem": problem} | values)
+    page = render("dataset.html.j2", **values, problem=problem)
     folder.write(f"{DATASETS}/{entry.name}.html", page)
     card = _card(entry, thumbnail, is_shown=not problem)
     return WrittenPage(card, frozenset(folder.written), problem or wrong)
