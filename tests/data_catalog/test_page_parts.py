@@ -35,9 +35,9 @@ def an_input(dims: tuple[str, ...], shape: tuple[int, ...], chunk: tuple[int, ..
 
 
 def panels_of(entry: Entry) -> list[Panel]:
-    found = read_panels(Store(entry.url), entry)
-    assert all(isinstance(panel, Panel) for panel in found), found
-    return [panel for panel in found if isinstance(panel, Panel)]
+    panels, wrong = read_panels(Store(entry.url), entry)
+    assert wrong == []
+    return panels
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,18 @@ def test_horizons_are_lines_on_the_section_s_traces(catalog: Catalog) -> None:
     )
     inline, crossline, slice_ = panels_of(entry)
     store = Store(entry.url)
-    (on_inline,), (on_crossline,) = read_lines(store, entry, inline), read_lines(store, entry, crossline)
+    ((on_inline,), no_wrong), ((on_crossline,), _) = (read_lines(store, entry, each) for each in (inline, crossline))
+    assert no_wrong == []
     assert on_inline.title == "h/top"
     np.testing.assert_array_equal(on_inline.values, surface[10])
     np.testing.assert_array_equal(on_crossline.values, surface[:, 15])
-    assert read_lines(store, entry, slice_) == []
+    assert read_lines(store, entry, slice_) == ([], [])
+    for chunk in Path(entry.url, "derived/h/top/c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(b"no such codec")
+    (left, (sentence,)) = read_lines(Store(entry.url), entry, inline)
+    assert left == []
+    assert "derived/h/top cannot be read" in sentence
 
 
 def test_the_histogram_s_bins_are_those_of_the_contract() -> None:
@@ -239,8 +246,8 @@ def test_too_large_reads_are_refused(catalog: Catalog, monkeypatch: pytest.Monke
     monkeypatch.setattr("data_catalog.views.page.bounded_store.MOST_NBYTES", 1000)
     with pytest.raises(InputError, match="amplitude is not drawn: that would read more than"):
         Store(entry.url).read("amplitude", [slice(0, 1), slice(0, 1)])
-    (told,) = read_panels(Store(entry.url), entry)
-    assert isinstance(told, str)
+    panels, (told,) = read_panels(Store(entry.url), entry)
+    assert panels == []
     assert "too large" in told
 
 

@@ -13,8 +13,8 @@ from data_catalog.views.page.bounded_store import Array
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK = "#73777e"
-"""Of axes and words: about as far from white as from the dark page, 4.4 to 1."""
+INK = "#73777d"
+"""Of axes and words: as far from white as from the dark page of style.css, 4.5 to 1 (WCAG 2.2, 1.4.3)."""
 
 QUALITY = 80
 """Of WebP: letters stay sharp."""

@@ -64,7 +64,7 @@ class Layer:
     colours: tuple[Array | None, ...]
 
 
-def read_layers(store: Store, entry: Entry, panels: Sequence[Panel | str]) -> tuple[list[Layer], list[str]]:
+def read_layers(store: Store, entry: Entry, panels: Sequence[Panel]) -> tuple[list[Layer], list[str]]:
     """Layers of a dataset, labels first; and a sentence for each variable that could not be read, or has no room."""
     found = others_on_samples(entry)
     ranked = sorted(found, key=lambda path: (not _is_class(found[path]), found[path].role is Role.PREDICTION))
@@ -88,8 +88,8 @@ def _is_class(variable: Variable) -> bool:
     return variable.flag_values is not None
 
 
-def _layer(store: Store, path: str, variable: Variable, panels: Sequence[Panel | str]) -> Layer:
-    samples = [None if isinstance(panel, str) else _samples(store, path, variable, panel) for panel in panels]
+def _layer(store: Store, path: str, variable: Variable, panels: Sequence[Panel]) -> Layer:
+    samples = [_samples(store, path, variable, panel) for panel in panels]
     known = [each for each in samples if each is not None]
     if _is_class(variable):
         legend, of_class = class_colours(variable, clear=_background(variable, known))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_catalog.errors import InputError
-from data_catalog.schema import Entry, Role
+from data_catalog.schema import Entry, Role, Variable
 from data_catalog.views.page.bounded_store import Array, Store
 from data_catalog.views.page.layers import shown_name
 from data_catalog.views.page.sections import Panel, read_over
@@ -31,8 +31,8 @@ class Line:
     values: Array
 
 
-def read_lines(store: Store, entry: Entry, panel: Panel) -> list[Line]:
-    """The lines of a section; none on time slices. What cannot be read is left out: its table says so."""
+def read_lines(store: Store, entry: Entry, panel: Panel) -> tuple[list[Line], list[str]]:
+    """The lines of a section, none on time slices; and a sentence for each that cannot be read."""
     main = entry.variables[entry.main_variable]
     picks = [
         path
@@ -40,20 +40,21 @@ def read_lines(store: Store, entry: Entry, panel: Panel) -> list[Line]:
         if variable.role is Role.PICK and set(variable.dims) <= set(main.dims[:-1])
     ]
     if main.dims[-1] not in {span.dim for span in panel.section.spans}:
-        return []
-    lines = []
+        return [], []
+    lines, wrong = [], []
     for place, path in enumerate(picks[:MOST_LINES]):
-        values = _values(store, entry, path, panel)
+        try:
+            values = _values(store, path, entry.all_variables()[path], panel)
+        except InputError as error:
+            wrong.append(str(error))
+            continue
         if values is not None and np.isfinite(values).any():
             lines.append(Line(shown_name(path), LINE_COLOURS[place % len(LINE_COLOURS)], values))
-    return lines
+    return lines, wrong
 
 
-def _values(store: Store, entry: Entry, path: str, panel: Panel) -> Array | None:
-    try:
-        found = read_over(store, path, entry.all_variables()[path], panel.section)
-    except InputError:
-        return None
+def _values(store: Store, path: str, variable: Variable, panel: Panel) -> Array | None:
+    found = read_over(store, path, variable, panel.section)
     if found is None:
         return None
     across = panel.shape[0] if panel.section.are_traces else panel.shape[1]

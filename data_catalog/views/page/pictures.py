@@ -41,6 +41,15 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class _Drawn:
+    """A picture that was written, its file, and sentences about what is missing from it."""
+
+    picture: Picture
+    content: bytes
+    wrong: list[str]
+
+
+@dataclass(frozen=True)
 class Sections:
     """All sections of a dataset.
 
@@ -61,22 +70,17 @@ class Sections:
 
 def write_sections(store: Store, entry: Entry, folder: SiteFolder) -> Sections:
     """Draws and writes the sections of a dataset."""
-    panels = read_panels(store, entry)
+    panels, wrong = read_panels(store, entry)
     layers, not_laid = read_layers(store, entry, panels)
-    drawn = [
-        (place, *_write_panel(store, entry, folder, panel, place, layers))
-        for place, panel in enumerate(panels)
-        if isinstance(panel, Panel)
-    ]
+    drawn = [_write_panel(store, entry, folder, panel, place, layers) for place, panel in enumerate(panels)]
     small = None
     if drawn:
-        place, _, content = drawn[0]
-        over = next((each.colours[place] for each in layers), None)
-        small = write_picture(folder, entry, "thumbnail", thumbnail(content, over, size_px=THUMBNAIL_PX))
+        over = next((each.colours[0] for each in layers), None)
+        small = write_picture(folder, entry, "thumbnail", thumbnail(drawn[0].content, over, size_px=THUMBNAIL_PX))
     others, not_drawn = _write_others(store, entry, folder)
-    wrong = [*(panel for panel in panels if isinstance(panel, str)), *not_laid, *not_drawn]
+    wrong += [*not_laid, *(sentence for each in drawn for sentence in each.wrong), *not_drawn]
     return Sections(
-        tuple(picture for _, picture, _ in drawn), tuple(others), tuple(layers), tuple(dict.fromkeys(wrong)), small
+        tuple(each.picture for each in drawn), tuple(others), tuple(layers), tuple(dict.fromkeys(wrong)), small
     )
 
 
@@ -84,11 +88,12 @@ def _write_others(store: Store, entry: Entry, folder: SiteFolder) -> tuple[list[
     """One section of each variable that lies on other samples than the main one; and what could not be drawn."""
     pictures, wrong = [], []
     for seen in _others(entry):
-        panel = read_panels(store, seen)[0]
-        if isinstance(panel, str):
-            wrong.append(panel)
-        else:
-            pictures.append(_write_panel(store, seen, folder, panel, 0, ())[0])
+        panels, unread = read_panels(store, seen, most=1)
+        wrong += unread
+        for panel in panels:
+            drawn = _write_panel(store, seen, folder, panel, 0, ())
+            pictures.append(drawn.picture)
+            wrong += drawn.wrong
     return pictures, wrong
 
 
@@ -117,9 +122,9 @@ def _others(entry: Entry) -> list[Entry]:
 
 def _write_panel(
     store: Store, entry: Entry, folder: SiteFolder, panel: Panel, place: int, layers: Sequence[Layer]
-) -> tuple[Picture, bytes]:
-    """A section's picture and its layers, written; and the picture's file itself."""
-    lines = read_lines(store, entry, panel)
+) -> _Drawn:
+    """A section's picture and its layers, written."""
+    lines, wrong = read_lines(store, entry, panel)
     name = f"{entry.main_variable}-{place + 1}"
     content = draw_section(panel, lines)
     source = write_picture(folder, entry, name, content)
@@ -136,7 +141,7 @@ def _write_panel(
         tuple(over),
         tuple(Swatch(line.title, line.colour) for line in lines),
     )
-    return picture, content
+    return _Drawn(picture, content, wrong)
 
 
 def _caption(panel: Panel, variable: str) -> str:

@@ -43,20 +43,25 @@ class Panel:
         return "; ".join(_left_out(span) for span in self.section.spans if not span.is_whole)
 
 
-def read_panels(store: Store, entry: Entry) -> list[Panel | str]:
-    """The sections of a dataset's main variable; a sentence in place of one that cannot be read."""
+def read_panels(store: Store, entry: Entry, *, most: int | None = None) -> tuple[list[Panel], list[str]]:
+    """The sections of a dataset's main variable; and a sentence for each that cannot be read.
+
+    Args:
+        store: Where it is.
+        entry: The dataset.
+        most: Of the sections that it has; None for all.
+    """
     main = entry.variables[entry.main_variable]
     budget = chunk_budget(main.chunk_shape, store.array(entry.main_variable).dtype.itemsize)
     if not budget:
-        return [f"{entry.main_variable} is not drawn: a single chunk of it is too large to be read for a picture."]
-    return [_tried(store, entry, section) for section in plan_sections(entry.kind, main, budget=budget)]
-
-
-def _tried(store: Store, entry: Entry, section: Section) -> Panel | str:
-    try:
-        return _read_panel(store, entry, section)
-    except InputError as error:
-        return str(error)
+        return [], [f"{entry.main_variable} is not drawn: a single chunk of it is too large to be read for a picture."]
+    panels, wrong = [], []
+    for section in plan_sections(entry.kind, main, budget=budget)[:most]:
+        try:
+            panels.append(_read_panel(store, entry, section))
+        except InputError as error:
+            wrong.append(str(error))
+    return panels, wrong
 
 
 def _read_panel(store: Store, entry: Entry, section: Section) -> Panel:
