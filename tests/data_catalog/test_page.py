@@ -7,7 +7,9 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from html.parser import HTMLParser
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from PIL import Image
 from data_catalog import Catalog, Entry, InputError, Kind, Role, layout
 from data_catalog.unfinished import begin_unfinished, write_unfinished
 from data_catalog.views.page import write_page
+from data_catalog.views.page.trainer_recipe import trainer_recipe
 from tests.data_catalog.written_store import Made, a_source, classes, dipping, folder_of, write_dataset
 
 STACK = ("inline", "crossline", "time")
@@ -304,7 +307,19 @@ def test_a_second_run_replaces_the_first(catalog: Catalog, tmp_path: Path) -> No
     assert not list(site.rglob("*.tmp"))
 
 
-def test_many_datasets_are_drawn_by_several_processes(catalog: Catalog, tmp_path: Path) -> None:
+def test_many_datasets_are_drawn_by_several_processes(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work: set[int | None] = set()
+
+    class Watched(ProcessPoolExecutor):
+        def map(self, *arguments: Any, **options: Any) -> Any:
+            for page in super().map(*arguments, **options):
+                at_work.update(process.pid for process in active_children())
+                yield page
+
+    monkeypatch.setattr("data_catalog.views.page.site.ProcessPoolExecutor", Watched)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
     line = {"amplitude": Made(Role.INPUT, ("trace", "time"), dipping((20, 30)))}
     for number in range(17):
         write_dataset(catalog, f"line-{number}", line, kind=Kind.STACK2D)
@@ -312,6 +327,7 @@ def test_many_datasets_are_drawn_by_several_processes(catalog: Catalog, tmp_path
     assert set(write_page(catalog, tmp_path / "site")) == {"line-3"}
     assert len(list((tmp_path / "site/datasets").iterdir())) == 17
     assert len(list((tmp_path / "site/pictures").iterdir())) == 16
+    assert len(at_work) == 2
 
 
 def test_an_empty_catalog_has_a_page(catalog: Catalog, tmp_path: Path) -> None:
@@ -471,3 +487,19 @@ def test_pictures_are_of_the_right_size(catalog: Catalog, tmp_path: Path) -> Non
         if "width" in each:
             stated = int(str(each["width"])), int(str(each["height"]))
             assert size_of(tmp_path / "site/datasets" / str(each["src"])) == stated
+
+
+def test_what_nobody_thought_of_costs_one_page(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("good", "odd"):
+        a_stack(catalog, name)
+    recipe = trainer_recipe
+
+    def fails(entry: Entry) -> Any:
+        return recipe(entry) if entry.name == "good" else 1 / 0
+
+    monkeypatch.setattr("data_catalog.views.page.snippets.trainer_recipe", fails)
+    assert write_page(catalog, tmp_path / "site") == {"odd": "ZeroDivisionError: division by zero"}
+    assert "ZeroDivisionError" in text_of(tmp_path / "site", "odd")
+    assert "trainer fit" in text_of(tmp_path / "site", "good")

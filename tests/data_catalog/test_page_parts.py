@@ -1,20 +1,29 @@
 """What the pictures of the site are of: the right samples, no more of them than may be, and the manifest's figures."""
 
+import ast
+import json
+import re
+import tracemalloc
 from math import prod
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_catalog import Catalog, Entry, InputError, Kind, Role, Variable
+from data_catalog import Catalog, Entry, InputError, Kind, Role, Variable, layout
 from data_catalog.views.page.bounded_store import Store
+from data_catalog.views.page.figure import INK
 from data_catalog.views.page.layers import read_layers
 from data_catalog.views.page.lines import read_lines
-from data_catalog.views.page.manifest import Counts, histogram_edges, in_order, read_counts, read_moments
+from data_catalog.views.page.manifest import Counts, histogram_edges, in_order, manifest_path, read_counts, read_moments
+from data_catalog.views.page.rendering import TEMPLATES
 from data_catalog.views.page.section_plan import MOST_DRAWN, MOST_OF_CURVE, plan_sections
 from data_catalog.views.page.sections import Panel, read_panels
+from data_catalog.views.page.snippets import snippets
 from data_catalog.views.page.survey_map import corners, read_places, split_of
 from data_catalog.views.page.text_header import decoded
 from data_catalog.views.page.trainer_recipe import trainer_recipe
@@ -326,3 +335,84 @@ batch_size: 16
 steps: 500
 out: runs/{name}
 """
+
+
+def a_long_dataset(catalog: Catalog, size: int) -> Entry:
+    """One dimension that is so long: metadata alone, a manifest of as many chunks."""
+    entry = write_dataset(
+        catalog, "long", {"amplitude": Made(Role.INPUT, ("trace", "time"), dipping((4, 2)))}, kind=Kind.FLAT
+    )
+    for path in ("amplitude", *(manifest_path("amplitude", name) for name in layout.STATISTICS)):
+        folder = Path(entry.url, path)
+        described = json.loads((folder / "zarr.json").read_text())
+        described["shape"][0] = size
+        described["chunk_grid"]["configuration"]["chunk_shape"][0] = 1
+        (folder / "zarr.json").write_text(json.dumps(described))
+    return entry
+
+
+def test_memory_does_not_grow_with_a_dimension(catalog: Catalog) -> None:
+    store = Store(a_long_dataset(catalog, 10**9).url)
+    tracemalloc.start()
+    try:
+        assert store.read("amplitude", [slice(5 * 10**8, 5 * 10**8 + 10), slice(None)]).shape == (10, 2)
+        with pytest.raises(InputError, match="more than 96 chunks"):
+            store.read("amplitude", [slice(0, 10**9, 2), slice(None)])
+        assert read_moments(store, "amplitude") is None
+        _, peak_nbytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_nbytes < 50e6
+
+
+@given(start=st.integers(0, 90), length=st.integers(0, 90), step=st.integers(1, 30), extent=st.integers(1, 30))
+def test_chunks_of_a_range_are_counted(start: int, length: int, step: int, extent: int) -> None:
+    class Known(Store):
+        def __init__(self) -> None: ...
+
+        def array(self, path: str) -> Any:
+            return SimpleNamespace(shape=(100,), chunks=(extent,), dtype=np.dtype("uint8"))
+
+    wanted = slice(start, start + length, step)
+    touched = np.unique(np.arange(100)[wanted] // extent)
+    with pytest.MonkeyPatch.context() as patch:
+        for most in (len(touched) - 1, len(touched)):
+            patch.setattr("data_catalog.views.page.bounded_store.MOST_CHUNKS", most)
+            assert Known().fits("any", [wanted]) == (most == len(touched))
+            assert Known().fits("any", [np.arange(100)[wanted]]) == (most == len(touched))
+
+
+def test_of_thousands_of_ranges_there_is_no_recipe(catalog: Catalog) -> None:
+    def in_ranges(count: int) -> Entry:
+        ranges = [{"trace": (4 * at, 4 * at + 1)} for at in range(count)]
+        return entry.model_copy(update={"splits": {"train": tuple(ranges[::2]), "test": tuple(ranges[1::2])}})
+
+    variables = {"amplitude": Made(Role.INPUT, ("trace", "time"), dipping((400, 200)))}
+    entry = write_dataset(catalog, "line", variables, kind=Kind.STACK2D)
+    assert trainer_recipe(in_ranges(100)) is not None
+    assert trainer_recipe(in_ranges(10**5)) is None
+
+
+def test_lines_to_copy_say_what_is_meant(catalog: Catalog) -> None:
+    url = '/data/\U0001f30d "é"\\\n.zarr'
+    entry = write_dataset(
+        catalog, "line", {"amplitude": Made(Role.INPUT, ("trace", "time"), dipping((40, 20)))}, kind=Kind.STACK2D
+    )
+    _, by_place, *_ = snippets(entry.model_copy(update={"url": url}))
+    said = [node.value for node in ast.walk(ast.parse(by_place.text)) if isinstance(node, ast.Constant)]
+    assert said == [url]
+
+
+def test_words_of_axes_are_readable_on_both_pages() -> None:
+    """At least 4.5 to 1: WCAG 2.2, success criterion 1.4.3, by its own formula."""
+    grounds = re.findall(r"--page: (#[0-9a-f]{6})", (TEMPLATES / "style.css").read_text())
+
+    def luminance(colour: str) -> float:
+        shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        return float(np.dot((0.2126, 0.7152, 0.0722), linear))
+
+    assert len(grounds) == 2
+    for ground in grounds:
+        dark, light = sorted((luminance(INK), luminance(ground)))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
