@@ -10,6 +10,7 @@ BOTTOM = 0.18
 """Where its axes begin: words take a larger part of a picture that is less high."""
 
 BINS = 80
+TICKS = 5
 OUTSIDE = 0.001
 """Share of the samples at either end that is not drawn: a few spikes would make a needle of all the rest."""
 
@@ -32,6 +33,7 @@ def draw_histogram(counts: Counts, *, title: str) -> bytes:
     heights = np.diff(np.interp(shown, edges, shares))
     axes = new_axes(height_in=HEIGHT_IN)
     axes.set_position((LEFT, BOTTOM, RIGHT - LEFT, TOP - BOTTOM))
+    axes.locator_params(nbins=TICKS)
     axes.stairs(100 * heights, shown, fill=True, color=BAR)
     axes.set(xlabel=title, ylabel="% of the samples", xlim=shown[[0, -1]])
     if heights.max() > NEEDLE:
