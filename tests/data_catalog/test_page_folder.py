@@ -114,10 +114,10 @@ def test_the_second_of_two_runs_at_once_is_refused(catalog: Catalog, site: Path)
 KILLED_AT = "replace = Path.replace; Path.replace = lambda *both: {} or replace(*both)"
 
 
-@pytest.mark.parametrize("moment", ["first", "list"])
+@pytest.mark.parametrize("moment", ["first", "page", "list"])
 def test_a_run_that_was_killed_leaves_nothing_in_the_way(catalog: Catalog, site: Path, moment: str) -> None:
     add(catalog, "gone")
-    when = {"first": "True", "list": "both[1].name == 'index.html'"}[moment]
+    when = {"first": "True", "page": "both[1].suffix == '.html'", "list": "both[1].name == 'index.html'"}[moment]
     killed = run(catalog, site, first=KILLED_AT.format(f"{when} and os.kill(os.getpid(), 9)"))
     assert killed.returncode == -9
     assert list(site.rglob("*.tmp"))

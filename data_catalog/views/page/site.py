@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -15,7 +15,7 @@ from data_catalog.schema import Entry
 from data_catalog.unfinished import Unfinished
 from data_catalog.views.page.rendering import render
 from data_catalog.views.page.site_folder import SiteFolder
-from data_catalog.views.page.site_mark import MARK, SiteMark, locked_mark, mark_of
+from data_catalog.views.page.site_mark import MARK, locked_mark, mark_of
 from data_catalog.views.page.written_page import WrittenPage, write_dataset_page
 
 INDEX = "index.html"
@@ -40,23 +40,20 @@ def write_site(catalog: Catalog, path: Path) -> Mapping[str, str]:
     """
     if not catalog.exists():
         raise InputError(f"there is no catalog at {catalog.place}: name another place with --catalog.")
-    with locked_mark(path) as mark:
-        return _write(catalog, SiteFolder(path), mark)
+    with locked_mark(path) as earlier:
+        return _write(catalog, SiteFolder(path), earlier)
 
 
-def _write(catalog: Catalog, folder: SiteFolder, mark: SiteMark) -> Mapping[str, str]:
+def _write(catalog: Catalog, folder: SiteFolder, earlier: Set[str]) -> Mapping[str, str]:
     folder.clear()
     entries, unreadable = catalog.read_all()
-    pages = []
-    for page in _write_pages(entries, folder.path):
-        mark.add(page.written)
-        folder.written |= page.written
-        pages.append(page)
+    pages = list(_write_pages(entries, folder.path))
+    folder.written.update(*(page.written for page in pages))
     unfinished, torn = _unfinished(catalog)
     unreadable |= torn
     cards = [page.card for page in pages]
     folder.write(INDEX, render("index.html.j2", cards=cards, unfinished=unfinished, unreadable=unreadable))
-    folder.sweep(mark.names)
+    folder.sweep(earlier)
     folder.write(MARK, mark_of(folder.written))  # last of all: the new file is not locked
     return {page.card.name: page.wrong for page in pages if page.wrong} | unreadable
 

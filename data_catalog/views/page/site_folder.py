@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from data_catalog.errors import InputError
-from data_catalog.views.page.site_mark import MARK, unwritable
+from data_catalog.views.page.site_mark import MARK, note, unwritable
 
 DATASETS, PICTURES = "datasets", "pictures"
 
@@ -35,6 +35,7 @@ class SiteFolder:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._check_inside(path.parent)
+            note(self.path, name)
             temporary.write_bytes(content)
             temporary.replace(path)
         except OSError as error:

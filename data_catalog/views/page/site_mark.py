@@ -18,29 +18,10 @@ _NAME = re.compile(r"(datasets/{0}\.html|pictures/{0}/{0}\.webp)".format(r"[A-Za
 """What a run may have written besides the list; whatever else stands in the file, nobody deletes it for that."""
 
 
-class SiteMark:
-    """The mark of a site that this process is at work on.
-
-    Attributes:
-        names: What earlier runs wrote, relative to the site's folder.
-    """
-
-    def __init__(self, folder: Path, file: IO[str]) -> None:
-        self.names = frozenset(filter(_NAME.fullmatch, file.read().splitlines()))
-        self._folder = folder
-        self._file = file
-
-    def add(self, names: Iterable[str]) -> None:
-        """Writes down what was written since: a run that is killed leaves nothing that the next one does not know.
-
-        Raises:
-            InputError: If that cannot be written.
-        """
-        try:
-            self._file.writelines(f"{name}\n" for name in sorted(names))
-            self._file.flush()
-        except OSError as error:
-            raise unwritable(self._folder, error) from None
+def note(folder: Path, name: str) -> None:
+    """Writes down what is about to be written: a run that is killed leaves nothing that the next one does not know."""
+    with (folder / MARK).open("a", encoding="utf-8") as file:
+        file.write(f"{name}\n")  # at the end, whichever of a run's processes it is
 
 
 def mark_of(names: Iterable[str]) -> bytes:
@@ -49,10 +30,13 @@ def mark_of(names: Iterable[str]) -> bytes:
 
 
 @contextmanager
-def locked_mark(path: Path) -> Iterator[SiteMark]:
+def locked_mark(path: Path) -> Iterator[frozenset[str]]:
     """Makes a folder a site's, for one run at a time.
 
     The mark is the first thing in a folder, and is made where it is: whenever a run ends, the next one goes on.
+
+    Yields:
+        Names of what earlier runs wrote, relative to the folder.
 
     Raises:
         InputError: If something else is in the folder, another run is at work on it, or it cannot be written.
@@ -72,7 +56,7 @@ def locked_mark(path: Path) -> Iterator[SiteMark]:
     except OSError as error:
         raise unwritable(path, error) from None
     with file:
-        yield SiteMark(path, file)
+        yield frozenset(filter(_NAME.fullmatch, file.read().splitlines()))
 
 
 def _locked(mark: Path) -> IO[str]:
