@@ -1,6 +1,7 @@
 """``python -m data_catalog list | show | lineage | check | page | export | remove``."""
 
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -147,16 +148,23 @@ def show(
             variable.units or "-",
         )
     console.print(table)
+    for line in _about(entry):
+        console.print(line)
+
+
+def _about(entry: Entry) -> Iterator[str]:
+    """Classes, splits, sources and what was odd, line by line."""
+    for path, variable in entry.all_variables().items():
+        if variable.flag_meanings:
+            yield f"classes of {path}: {', '.join(variable.flag_meanings)}"
     for split, boxes in entry.splits.items():
         ranges = "; ".join(", ".join(f"{dim} [{a}, {b})" for dim, (a, b) in box.items()) or "all" for box in boxes)
-        console.print(f"split {split}: {ranges}, counted from 0")
+        yield f"split {split}: {ranges}, counted from 0"
     for source in entry.sources:
-        console.print(f"source: {source.url} ({source.nbytes} bytes, {source.trace_count} traces)")
+        yield f"source: {source.url} ({source.nbytes} bytes, {source.trace_count} traces)"
     if set(entry.fates) - {"kept"}:
-        told = ", ".join(f"{count} {fate}" for fate, count in entry.fates.items())
-        console.print(f"traces of the source: {told}")
-    for warning in entry.warnings:
-        console.print(f"warning: {warning}")
+        yield f"traces of the source: {', '.join(f'{count} {fate}' for fate, count in entry.fates.items())}"
+    yield from (f"warning: {warning}" for warning in entry.warnings)
 
 
 @app.command("lineage")
@@ -189,6 +197,8 @@ def check(
     What the stored bytes are is seen by `python -m pipeline verify NAME`.
     """
     opened, broken = Catalog(catalog), []
+    if not names and not opened.names():
+        print(f"no datasets in {opened.place}.")
     for name in names or opened.names():
         try:
             entry = opened.open(name)
@@ -218,6 +228,7 @@ def export(
     """Writes the catalog for other programs: STAC, or Intake."""
     if out.exists():
         raise InputError(f"{out} is there already: choose another --out.")
+    command_line.check_local(out)
     opened = Catalog(catalog)
     entries, broken = opened.read_all()
     write = write_stac if form is Format.STAC else write_intake
@@ -241,9 +252,10 @@ def page(
 
     Datasets that cannot be shown are named on stderr and on the site, and the exit status stays 0: the site is whole.
     """
+    command_line.check_local(out)
     opened = Catalog(catalog)
     for name, sentence in write_page(opened, out).items():
-        print(f"warning: {name}: {sentence.splitlines()[0]}", file=sys.stderr)
+        print(command_line.printable(f"warning: {name}: {sentence.splitlines()[0]}"), file=sys.stderr)
     print(f"{len(opened.names())} datasets: {out / 'index.html'}")
 
 

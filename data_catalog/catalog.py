@@ -297,7 +297,7 @@ class Catalog:
         existed = store_exists(url)
         if not existed and derived_id not in entry.derived:
             known = ", ".join(entry.derived) or "none"
-            raise InputError(f"dataset {name!r} has no derived group {derived_id!r}, nor half of one: {known}.")
+            raise InputError(f"dataset {name!r} has no derived group {derived_id!r}, nor a begun one: {known}.")
         with hold_lease(url, purpose=f"remove {name} {derived_id}") as lease:
             if derived_id in entry.derived:
                 left = {each: group for each, group in entry.derived.items() if each != derived_id}
@@ -386,7 +386,11 @@ def _open_folder(place: str) -> Folder:
     if holds_password(place):
         raise InputError("the catalog's URL holds a password: leave it to the environment.")
     filesystem, path = open_storage(place)
-    return LocalFolder(Path(path)) if is_local(filesystem) else ObjectFolder(place)
+    if not is_local(filesystem):
+        return ObjectFolder(place)
+    if Path(path).is_file():
+        raise InputError(f"{path} is a file, and a catalog is a folder: see to --catalog or ${CATALOG_VARIABLE}.")
+    return LocalFolder(Path(path))
 
 
 def _checked_name(name: str) -> str:

@@ -2,8 +2,10 @@
 
 import gc
 import os
+import re
 import signal
 import sys
+from pathlib import Path
 from typing import IO, Annotated, Any, cast
 
 import typer
@@ -38,6 +40,16 @@ class _Escaped:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def check_local(out: Path) -> None:
+    """Sees that a place is one of this machine: of a URL, a folder called after its protocol would be made.
+
+    Raises:
+        InputError: If it is a URL.
+    """
+    if re.match(r"\w+:/", str(out)):
+        raise InputError(f"--out is a place on this machine, found the URL {out}: write it here, and copy it there.")
 
 
 def console() -> Console:

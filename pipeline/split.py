@@ -107,6 +107,8 @@ def split(recipe: SplitRecipe, *, name: str, catalog: Catalog) -> tuple[Entry, t
         InputError: If the dataset has no such dimension or coordinate, or cannot be split so.
     """
     entry = catalog.open(name)
+    if recipe.group is not None and recipe.guard:
+        raise InputError("groups are dealt as they lie: --guard has no meaning with --group.")
     ranges = _ranges(recipe, entry)
     if sum(map(len, ranges.values())) > MOST_RANGES:
         raise InputError(

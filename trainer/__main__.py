@@ -19,7 +19,7 @@ from trainer.bench_loader import bench_loader as measure
 from trainer.bench_loader import print_report
 from trainer.config import Precision
 from trainer.config_file import read_config
-from trainer.experiment import prepare
+from trainer.experiment import Experiment, prepare
 from trainer.feed.audit import audit as judge
 from trainer.json_lines import or_none
 from trainer.plan.grouping import GroupShape
@@ -74,7 +74,17 @@ def fit(
     train(experiment, ranks=ranks, resume=resume is not None, profile_steps=profile)
     if ranks.is_first:
         out, where = experiment.config.out, "" if catalog is None else f" --catalog {catalog}"
+        where += _of_dataset(experiment)
         print(f"run in {out}, see report.html there; next: python -m trainer predict {out}{where}")
+
+
+def _of_dataset(experiment: Experiment) -> str:
+    """The option that names the dataset to predict, where the main one has no test split and another one has."""
+    test = experiment.config.splits.test
+    owners = [source.dataset for source in experiment.data if test and source.dataset.own_part(test)]
+    if not owners or owners[0] is experiment.main.dataset:
+        return ""
+    return f" --dataset {owners[0].entry.name}"
 
 
 @app.command()

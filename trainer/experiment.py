@@ -286,7 +286,15 @@ def _check_known(split: str, data: tuple[DataSource, ...]) -> None:
     """Refuses a split, or one of several that are joined, that no dataset has."""
     for each in split.split("+"):
         if not any(source.dataset.own_part(each) for source in data):
-            data[0].dataset.split_boxes(each)  # says which there are
+            if len(data) == 1:
+                data[0].dataset.split_boxes(each)  # says which there are
+            known = "; ".join(
+                f"{source.dataset.entry.name}: {', '.join(source.dataset.entry.splits) or 'none'}" for source in data
+            )
+            raise InputError(
+                f"split {each!r} is not among the splits of any dataset ({known}): name others in config.splits, or "
+                "null to do without."
+            )
 
 
 def _check_is_labelled(source: DataSource, *, split: str) -> None:

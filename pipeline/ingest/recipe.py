@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from data_catalog.schema import Model, Name, Url
 from pipeline.storage.codec import CodecName
+from pipeline.storage.objects import absolute
 
-Paths = Annotated[tuple[Url, ...], Field(min_length=1)]
+Paths = Annotated[tuple[Annotated[Url, AfterValidator(absolute)], ...], Field(min_length=1)]
 
 
 class SampleAxisRecipe(Model):

@@ -148,4 +148,4 @@ def _samples_after(microseconds: NDArray[np.int64], grid: DatasetGrid) -> Sample
 
 
 def _listed(rows: pd.DataFrame) -> str:
-    return ", ".join(map(str, rows.columns))
+    return ", ".join(name for name in map(str, rows.columns) if not name.startswith("_"))

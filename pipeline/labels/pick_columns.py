@@ -17,7 +17,8 @@ def column(rows: pd.DataFrame, name: str) -> "pd.Series[object]":
         InputError: If there is none of that name.
     """
     if name not in rows:
-        raise InputError(f"picks need a column {name}: there are {', '.join(map(str, rows.columns))}.")
+        known = [each for each in map(str, rows.columns) if not each.startswith("_")]
+        raise InputError(f"picks need a column {name}: there are {', '.join(known)}.")
     return rows[name]
 
 

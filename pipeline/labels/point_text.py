@@ -200,7 +200,8 @@ def _found_columns(table: NDArray[np.float64], grid: DatasetGrid, path: str) -> 
     if best is None:
         raise InputError(
             f"{path}: no columns lie on {grid.entry.name!r} as inline and crossline numbers"
-            f"{' or as map positions' if grid.map else ''}; name them, e.g. columns: [x, y, z]."
+            f"{' or as map positions' if grid.map else ''}; say in a recipe what they are, e.g. "
+            "columns: [inline, crossline, z] (docs/labels.md): points beside the dataset are then left out."
         )
     taken = set(best.columns)
     if by_lines and by_map and not set(by_lines.columns) & set(by_map.columns):

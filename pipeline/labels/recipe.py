@@ -4,16 +4,20 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from data_catalog.schema import Model, Name, Url
 from pipeline.recipe import HeaderBytes, Sources
 from pipeline.segy.opening import Reading
 from pipeline.storage.codec import CodecName
+from pipeline.storage.objects import absolute
 
 ClassNumber = Annotated[int, Field(ge=0, le=255)]
 ClassWord = Annotated[str, Field(pattern=r"^\S+$")]
 Classes = Annotated[dict[ClassNumber, ClassWord], Field(min_length=1)]
+
+SourcePath = Annotated[Url, AfterValidator(absolute)]
+"""A file, a folder or a pattern; what is kept of it says where it is by itself."""
 
 IGNORE = 255
 
@@ -55,7 +59,7 @@ class Horizon(Model):
     """
 
     name: Name
-    path: Url
+    path: SourcePath
     columns: tuple[Column, ...] | None = None
     z: ZChoice | None = None
 
@@ -74,7 +78,7 @@ class PictureLabels(Model):
     """
 
     source: Literal["pictures"] = "pictures"
-    paths: Annotated[tuple[Url, ...], Field(min_length=1)]
+    paths: Annotated[tuple[SourcePath, ...], Field(min_length=1)]
     each: Literal["inline", "crossline", "example"] = "inline"
     classes: Classes
     palette: tuple[Colour, ...]
@@ -130,8 +134,8 @@ class ArrivalLabels(Model):
     """
 
     source: Literal["arrivals"] = "arrivals"
-    paths: tuple[Url, ...] = ()
-    stations: Url | None = None
+    paths: tuple[SourcePath, ...] = ()
+    stations: SourcePath | None = None
     coordinates: dict[ClassWord, Name] = Field(default_factory=dict)
     phases: Annotated[tuple[ClassWord, ...], Field(min_length=1, max_length=254)]
     width: Annotated[float, Field(gt=0)]
@@ -158,7 +162,7 @@ class Fault(Model):
     """
 
     name: Name
-    path: Url
+    path: SourcePath
     columns: tuple[Column, ...] | None = None
     z: ZChoice | None = None
 

@@ -65,6 +65,12 @@ def test_what_is_there_is_not_written_over(survey: Entry, tmp_path: Path) -> Non
     assert (tmp_path / "taken/thesis.tex").read_text() == "\\end"
 
 
+@pytest.mark.parametrize("command", [["export", "--format", "stac"], ["export", "--format", "intake"], ["page"]])
+def test_a_url_is_no_place_on_this_machine(survey: Entry, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="--out is a place on this machine"):
+        CliRunner().invoke(app, [*command, "--out", "s3://bucket/out"], catch_exceptions=False)
+
+
 def test_a_folder_that_cannot_be_written_is_told(survey: Entry, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for form in ("stac", "intake"):

@@ -289,7 +289,7 @@ def test_a_derived_group_is_removed_and_nothing_else(published_anywhere: Entry) 
         assert Catalog().remove_derived("survey", derived_id)
     assert Catalog().open("survey") == published_anywhere.model_copy(update={"revision": 3})
     assert files_at(published_anywhere.url) == before
-    with pytest.raises(InputError, match="has no derived group 'unet', nor half of one: none"):
+    with pytest.raises(InputError, match="has no derived group 'unet', nor a begun one: none"):
         Catalog().remove_derived("survey", "unet")
     with pytest.raises(InputError, match="is no name"):
         Catalog().remove_derived("survey", "../survey")

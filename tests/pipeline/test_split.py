@@ -98,6 +98,7 @@ def test_names_are_groups_too(make: Make) -> None:
         ({"by": "example", "group": "event"}, "has no coordinate event along example"),
         ({"by": "example", "guard": 50}, "nothing is left for train, test"),
         ({"by": "example", "shares": {"train": 0.5, "test": 0.4}}, "add up to 1"),
+        ({"by": "example", "group": "event", "guard": 1}, "--guard has no meaning with --group"),
     ],
 )
 def test_splits_that_cannot_be_are_refused(options: dict[str, Any], message: str, make: Make) -> None:
@@ -140,5 +141,14 @@ def test_the_command(make: Make) -> None:
     options = ["--by", "example", "--shares", "train=0.5,test=0.5", "--guard", "2", "--json"]
     told = CliRunner().invoke(app, ["split", "made", *options], catch_exceptions=False)
     found = json.loads(told.output)
+    in_percent = ["--by", "example", "--shares", "train=50%,test=50%"]
+    again = CliRunner().invoke(app, ["split", "made", *in_percent], catch_exceptions=False).output
+    assert again.startswith("made had splits train, test by example, whose place these take\n")
+    for shares, sentence in {
+        "train=0.5,train=0.5": "names train twice",
+        "train=half": "train=half is no share",
+    }.items():
+        with pytest.raises(InputError, match=sentence):
+            CliRunner().invoke(app, ["split", "made", "--by", "example", "--shares", shares], catch_exceptions=False)
     assert found["splits"] == {"train": [{"example": [0, 9]}], "test": [{"example": [11, 20]}]}
     assert found["borders"][0]["distance"] == 2

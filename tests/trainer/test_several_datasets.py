@@ -1,12 +1,15 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from data_catalog import InputError
 from trainer.checkpoint import last_whole_checkpoint, read_state
 from trainer.config import FaultConfig
 from trainer.config_file import read_config
+from trainer.data.data_source import check_guards
 from trainer.data.normalise import normalisation_from_manifest
 from trainer.experiment import prepare
 from trainer.feed.faulty_windows import FaultPolicy
@@ -101,9 +104,9 @@ def test_whole_surveys_are_held_out(surveys, call, write_recipe, tmp_path, capsy
         surveys.catalog.revise(name, lambda entry, of=splits: entry.model_copy(update={"splits": of}), what="splits")
     more = [{"name": "loud", "label": "salt"}]
     assert call("fit", write_recipe(more_datasets=more, splits={"train": "trian"})) == 2
-    assert "split 'trian' is not among the splits of dataset" in capsys.readouterr().err
+    assert "split 'trian' is not among the splits of any dataset (salt: " in capsys.readouterr().err
     assert call("fit", write_recipe(more_datasets=more, splits={"train": "train+trian"})) == 2
-    assert "split 'trian' is not among the splits of dataset" in capsys.readouterr().err
+    assert "split 'trian' is not among the splits of any dataset (salt: " in capsys.readouterr().err
     recipe = write_recipe(more_datasets=more, splits={"validation": None}, steps=4)
     experiment = prepare(read_config(recipe), catalog=surveys.catalog)
     for split, (of_salt, of_loud) in {"train": (True, False), "test": (False, True)}.items():
@@ -115,7 +118,8 @@ def test_whole_surveys_are_held_out(surveys, call, write_recipe, tmp_path, capsy
         quiet, loud = (len(source.plan) for source in batches.sources.each)
         assert (quiet > 0, loud > 0) == (of_salt, of_loud)
     assert call("fit", recipe) == 0
-    capsys.readouterr()
+    assert "predict" in (told := capsys.readouterr().out)
+    assert told.rstrip().endswith("--dataset loud"), "the main one has no test split"
     assert call("evaluate", tmp_path / "run") == 0
     assert 0 < json.loads(capsys.readouterr().out)["accuracy"] <= 1
 
@@ -179,3 +183,19 @@ def test_classes_are_counted_over_the_training_splits_of_all_datasets_as_often_a
         label = source.label.array[whole_chunks]
         counts += source.weight * np.array([np.count_nonzero(label == value) for value in (0, 1)])
     np.testing.assert_allclose(experiment.task._class_weights, counts.sum() / (2 * counts), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dim", "is_refused"), [("example", False), ("record", True)])
+def test_only_examples_need_no_guard_band(dim, is_refused, write_recipe):
+    """Examples lie side by side by chance, records one after another in time."""
+    boxes = {"train": (((0, 5), (0, 40)),), "test": (((5, 9), (0, 40)),)}
+    dataset = SimpleNamespace(
+        own_part=lambda name: name, split=lambda name, dims: boxes[name], entry=SimpleNamespace(name="records")
+    )
+    source = SimpleNamespace(dataset=dataset, stored=SimpleNamespace(variable=SimpleNamespace(dims=(dim, "time"))))
+    config = read_config(write_recipe(window={"time": 16}, splits={"train": "train", "validation": None}))
+    if is_refused:
+        with pytest.raises(InputError, match="A guard band of record 1 or time 16 is needed"):
+            check_guards(source, config=config)
+    else:
+        check_guards(source, config=config)

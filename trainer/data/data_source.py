@@ -12,6 +12,9 @@ from trainer.data.splits import half, plan_split
 from trainer.data.store import Dataset, StoredVariable
 from trainer.plan.windows import Edges, WindowPlan, guard_between
 
+EXAMPLE = "example"
+"""The dimension of the kind `examples`."""
+
 
 @dataclass(frozen=True)
 class DataSource:
@@ -97,11 +100,13 @@ def check_dims(stored: StoredVariable, *, window: Mapping[str, int], stride: Map
 def check_guards(source: DataSource, *, config: Config) -> None:
     """Refuses splits so close to each other that a window of one could touch a neighbour in the other.
 
+    Examples follow one another by chance: between them no guard band is needed.
+
     Raises:
         InputError: With the guard bands found and needed.
     """
     dataset, dims = source.dataset, source.stored.variable.dims
-    window = tuple(config.window.get(dim, 1) for dim in dims)
+    window = tuple(0 if dim == EXAMPLE else config.window.get(dim, 1) for dim in dims)
     train = dataset.own_part(config.splits.train)
     for other in (dataset.own_part(name) for name in (config.splits.validation, config.splits.test) if name):
         if not train or not other:
@@ -111,7 +116,7 @@ def check_guards(source: DataSource, *, config: Config) -> None:
             guard = guard_between(one, another)
             if all(gap < extent for gap, extent in zip(guard, window, strict=True)):
                 found = ", ".join(f"{dim} {max(gap, 0)}" for dim, gap in zip(dims, guard, strict=True))
-                needed = " or ".join(f"{dim} {extent}" for dim, extent in zip(dims, window, strict=True))
+                needed = " or ".join(f"{dim} {extent}" for dim, extent in zip(dims, window, strict=True) if extent)
                 raise InputError(
                     f"splits {train!r} and {other!r} of dataset {dataset.entry.name!r} are only {found} samples apart: "
                     f"a window of one would touch its neighbour in the other. A guard band of {needed} is needed; "

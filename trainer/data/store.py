@@ -1,5 +1,6 @@
 """A catalogued dataset opened for reading: its entry judged, its Zarr arrays at hand, its manifest on demand."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -70,7 +71,7 @@ class Dataset:
         return found
 
     def variable(self, name: str) -> StoredVariable:
-        """A variable by ``VARIABLE``, or by ``ID/VARIABLE`` for one of the derived group ID.
+        """A variable by ``VARIABLE``, or by ``ID/VARIABLE`` or ``ID_VARIABLE`` for one of the derived group ID.
 
         A name without ID means the root group, and then the only derived group that has it.
 
@@ -165,7 +166,11 @@ class Dataset:
 
     def _matches(self, name: str) -> list[str]:
         variables = self._variables()
-        return [name] if name in variables else [path for path in variables if path.endswith(f"/{name}")]
+        if name in variables:
+            return [name]
+        found = [path for path in variables if path.endswith(f"/{name}")]
+        words = {path: re.sub(r"\W", "_", path.removeprefix(f"{layout.DERIVED_GROUP}/")) for path in variables}
+        return found or [path for path, word in words.items() if word == name]  # as `data_catalog.open` calls it
 
     def _variables(self) -> dict[str, Variable]:
         derived = {

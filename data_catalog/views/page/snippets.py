@@ -3,9 +3,14 @@
 import json
 from dataclasses import dataclass
 
+import yaml
+
 from data_catalog import layout
 from data_catalog.schema import Entry
 from data_catalog.views.page.trainer_recipe import trainer_recipe
+
+MOST_SURVEYS = 100
+"""That a recipe names."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ def snippets(entry: Entry) -> list[Snippet]:
         Snippet("By its name", "One xarray Dataset of all variables, derived ones as ID_VARIABLE.", by_name),
         Snippet("By its place", remote or "Wherever xarray and zarr are installed.", by_url),
     ]
+    if entry.split_by.get("by") == "survey":
+        return [*found, _with_other_surveys(entry)]
     recipe = trainer_recipe(entry)
     if recipe is None:
         return found
@@ -48,6 +55,15 @@ def snippets(entry: Entry) -> list[Snippet]:
             f"{first}python -m trainer fit {file}",
         ),
     ]
+
+
+def _with_other_surveys(entry: Entry) -> Snippet:
+    """How surveys are named in a recipe, of which each was dealt whole to a split."""
+    surveys = entry.split_by.get("surveys")
+    names = [str(name) for name in surveys] if isinstance(surveys, list) else [entry.name]
+    recipe = {"dataset": {"name": names[0]}, "more_datasets": [{"name": name} for name in names[1:MOST_SURVEYS]]}
+    about = f"It was dealt whole to {', '.join(entry.splits)}, with other surveys that are read together."
+    return Snippet("In a recipe for the trainer", about, yaml.safe_dump(recipe, sort_keys=False).rstrip())
 
 
 def _why_split(entry: Entry) -> str:

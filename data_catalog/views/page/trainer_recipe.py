@@ -27,6 +27,9 @@ GUARD_SHARE = 20
 MOST_BOXES = 400
 """Of the splits together: each of training is looked at beside each of the others. Of more there is no recipe."""
 
+EXAMPLE = "example"
+"""The dimension along which neighbours are so by chance: no guard band is needed there (SPEC.md, section 4)."""
+
 Splits = Mapping[str, tuple[Box, ...]]
 Window = dict[str, int]
 
@@ -59,9 +62,11 @@ def trainer_recipe(entry: Entry) -> TrainerRecipe | None:
 
 
 def _split_first(entry: Entry, label: str | None, axes: tuple[str, ...]) -> TrainerRecipe | None:
-    """The recipe for splits that are to be made, along the slowest dimension with room for them."""
-    for by, extent in product(entry.variables[entry.main_variable].dims[:-1], EXTENTS):
-        guard = extent if by in axes else max(1, entry.sizes[by] // GUARD_SHARE)
+    """The recipe for splits that are to be made: across windows, where there is room for a guard band as wide as one;
+    else along the slowest dimension with room for them."""
+    dims = sorted(entry.variables[entry.main_variable].dims[:-1], key=lambda dim: dim not in axes)
+    for by, extent in product(dims, EXTENTS):
+        guard = 0 if by == EXAMPLE else extent if by in axes else max(1, entry.sizes[by] // GUARD_SHARE)
         splits = _shares(entry.sizes[by], by, guard)
         window = _window(entry, splits, axes, extents=(extent,))
         if window and window.get(by, guard) == guard:
@@ -118,7 +123,7 @@ def _are_apart(one: Box, other: Box, window: Window, entry: Entry) -> bool:
     """Whether there is a guard band at least a window wide along some dimension (SPEC.md, section 4)."""
     for dim, size in entry.sizes.items():
         (a, b), (c, d) = one.get(dim, (0, size)), other.get(dim, (0, size))
-        if max(a, c) - min(b, d) >= window.get(dim, 1):
+        if max(a, c) - min(b, d) >= (0 if dim == EXAMPLE else window.get(dim, 1)):
             return True
     return False
 
