@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -57,31 +56,22 @@ def list_entries(
         parse_nbytes(at_least, option="--at-least"),
         parse_nbytes(at_most, option="--at-most"),
     )
+    listing = opened.read_all()
+    found = [entry for entry in listing.entries if search.finds(entry)]
+    unfinished = listing.unfinished if search == Search() else []
     if as_json:
-        found, broken = _read_all(opened, search)
         print(f"[{', '.join(entry.model_dump_json(exclude_none=True) for entry in found)}]")
-        if broken:
-            raise InputError("\n".join(broken))
-        return
-    found, broken = _read_all(opened, search)
-    unfinished = _unfinished(opened) if search == Search() else []
-    _print_finished(found)
-    _print_unfinished(unfinished)
-    if not found and not unfinished and not broken:
-        is_empty = search == Search()
-        print(
-            f"no datasets in {opened.place}; `python -m pipeline convert` makes one."
-            if is_empty
-            else "no dataset is like that; `python -m data_catalog list` shows all."
-        )
-    if broken:
-        raise InputError("\n".join(broken))
-
-
-def _read_all(catalog: Catalog, search: Search) -> tuple[list[Entry], list[str]]:
-    """The entries that are looked for, and what is wrong with those that cannot be read."""
-    entries, broken = catalog.read_all()
-    return [entry for entry in entries if search.finds(entry)], list(broken.values())
+    else:
+        _print_finished(found)
+        _print_unfinished(unfinished)
+        if not found and not unfinished and not listing.broken:
+            print(
+                f"no datasets in {opened.place}; `python -m pipeline convert` makes one."
+                if search == Search()
+                else "no dataset is like that; `python -m data_catalog list` shows all."
+            )
+    if listing.broken:
+        raise InputError("\n".join(listing.broken.values()))
 
 
 def _print_finished(found: list[Entry]) -> None:
@@ -90,22 +80,13 @@ def _print_finished(found: list[Entry]) -> None:
         table.add_row(
             entry.name,
             entry.kind,
-            _dimensions(entry),
+            entry.dimensions(),
             " ".join(_payload(entry)),
             " ".join(entry.splits) or "-",
             " ".join(entry.derived) or "-",
         )
     if table.row_count:
         command_line.console().print(table)
-
-
-def _unfinished(catalog: Catalog) -> list[Unfinished]:
-    """Records of datasets without an entry; those that cannot be read were told with the entries."""
-    found = []
-    for name in catalog.unfinished_names():
-        with suppress(InputError):
-            found.append(catalog.unfinished(name))
-    return [record for record in found if record is not None]  # None where it was finished at this moment
 
 
 def _print_unfinished(records: list[Unfinished]) -> None:
@@ -197,9 +178,10 @@ def check(
     What the stored bytes are is seen by `python -m pipeline verify NAME`.
     """
     opened, broken = Catalog(catalog), []
-    if not names and not opened.names():
+    names = names or opened.names()
+    if not names:
         print(f"no datasets in {opened.place}.")
-    for name in names or opened.names():
+    for name in names:
         try:
             entry = opened.open(name)
             if shards and (problems := check_shards(entry)):
@@ -230,15 +212,15 @@ def export(
         raise InputError(f"{out} is there already: choose another --out.")
     command_line.check_local(out)
     opened = Catalog(catalog)
-    entries, broken = opened.read_all()
+    listing = opened.read_all()
     write = write_stac if form is Format.STAC else write_intake
     try:
-        write(entries, out, place=opened.place)
+        write(listing.entries, out, place=opened.place)
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror}): choose another --out.") from None
-    print(f"{len(entries)} datasets in {out}")
-    if broken:
-        raise InputError("\n".join(["these could not be read, and are left out:", *broken.values()]))
+    print(f"{len(listing.entries)} datasets in {out}")
+    if listing.broken:
+        raise InputError("\n".join(["these could not be read, and are left out:", *listing.broken.values()]))
 
 
 @app.command()
@@ -283,18 +265,13 @@ def _what_would_go(catalog: Catalog, name: str) -> str:
     what = "unfinished"
     if not catalog.unfinished(name):
         entry = catalog.read(name)
-        what = f"{entry.kind} with {len(entry.all_variables())} variables, main variable {_dimensions(entry)}"
+        what = f"{entry.kind} with {len(entry.all_variables())} variables, main variable {entry.dimensions()}"
     store = f"the store {url} and everything in it" if store_exists(url) else f"no store, nothing is at {url}"
     return f"{name}: {what}; {store}"
 
 
 def _payload(entry: Entry) -> list[str]:
     return [name for name, variable in entry.variables.items() if variable.role != "coordinate"]
-
-
-def _dimensions(entry: Entry) -> str:
-    main = entry.variables[entry.main_variable]
-    return ", ".join(f"{dim} {size}" for dim, size in zip(main.dims, main.shape, strict=True))
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NamedTuple
 
 from data_catalog import layout
 from data_catalog.conformance import check_entry, check_store, parse_entry
@@ -24,6 +25,20 @@ DEFAULT_FOLDER = Path(__file__).parent / "entries"
 
 MOST_TRIES = 5
 """Of publishing a revision, where several of one dataset end together."""
+
+
+class Listing(NamedTuple):
+    """What a catalog has, in the order of names.
+
+    Attributes:
+        entries: Of datasets that are finished.
+        unfinished: Records of those that are not.
+        broken: What is wrong with those that cannot be read, by name.
+    """
+
+    entries: list[Entry]
+    unfinished: list[Unfinished]
+    broken: dict[str, str]
 
 
 class Catalog:
@@ -67,18 +82,20 @@ class Catalog:
         """Whether anything was ever listed there."""
         return self._folder.is_there()
 
-    def read_all(self) -> tuple[list[Entry], dict[str, str]]:
-        """All entries in the order of their names, and what is wrong with those that cannot be read, by name."""
-        entries, broken = [], {}
+    def read_all(self) -> Listing:
+        """All that there is, each name asked for once."""
+        listing = Listing([], [], {})
         for name, standing in self._folder.standings():
             try:
                 if isinstance(standing, InputError):
                     raise standing
                 if standing.entry is not None:
-                    entries.append(self._parse(name, standing.entry))
+                    listing.entries.append(self._parse(name, standing.entry))
+                elif standing.unfinished is not None:
+                    listing.unfinished.append(standing.unfinished)
             except InputError as error:
-                broken[name] = str(error)
-        return entries, broken
+                listing.broken[name] = str(error)
+        return listing
 
     def open(self, name: str) -> Entry:
         """The entry of that name, once its store has been judged as well.

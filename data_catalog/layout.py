@@ -3,6 +3,8 @@
 A *group* below is the store's root or one of its derived groups: both have the same inner layout.
 """
 
+import re
+
 MANIFEST_GROUP = "manifest"
 """Statistics of each variable on its inner-chunk grid: ``manifest/VARIABLE/STATISTIC``."""
 
@@ -111,6 +113,16 @@ def manifest_path(variable: str, statistic: str) -> str:
 def derived_path(derived_id: str) -> str:
     """Path of a derived group, relative to the store's root."""
     return f"{DERIVED_GROUP}/{derived_id}"
+
+
+def variable_word(path: str) -> str:
+    """What a variable is called where all of a dataset's are side by side, derived ones as ``ID_VARIABLE``: a word, so
+    that it can be an attribute.
+
+    Args:
+        path: Of the variable, relative to the store's root.
+    """
+    return re.sub(r"\W", "_", path.removeprefix(f"{DERIVED_GROUP}/"))
 
 
 def file_header_path(source_index: int, volume: str | None = None) -> str:

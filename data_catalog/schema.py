@@ -189,6 +189,11 @@ class Entry(Model):
     fates: dict[Name, Annotated[int, Field(ge=0)]] = {}
     derived: dict[Name, Derived] = {}
 
+    def dimensions(self) -> str:
+        """Those of the main variable with their sizes, in words."""
+        main = self.variables[self.main_variable]
+        return ", ".join(f"{dim} {size}" for dim, size in zip(main.dims, main.shape, strict=True))
+
     def all_variables(self) -> dict[str, Variable]:
         """Variables by their path in the store: those of the root, and ``derived/ID/NAME``."""
         return self.variables | {

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from math import prod
 
+from data_catalog import layout
 from data_catalog.errors import InputError
 from data_catalog.schema import Entry, Kind
 
@@ -39,18 +40,13 @@ class Search:
             self.kind in {None, entry.kind}
             and (
                 self.variable is None
-                or any(self.variable in path or self.variable in _as_a_word(path) for path in variables)
+                or any(self.variable in path or self.variable in layout.variable_word(path) for path in variables)
             )
             and (self.class_word is None or self.class_word in words)
             and (self.split is None or self.split in entry.splits)
             and nbytes >= (self.at_least or 0)
             and (self.at_most is None or nbytes <= self.at_most)
         )
-
-
-def _as_a_word(path: str) -> str:
-    """A derived variable as `data_catalog.open` calls it."""
-    return re.sub(r"\W", "_", path.removeprefix("derived/"))
 
 
 def samples_nbytes(entry: Entry) -> int:

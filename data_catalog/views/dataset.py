@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from data_catalog import layout
@@ -35,11 +34,6 @@ def open_dataset(entry: Entry) -> xarray.Dataset:
         url = f"{entry.url.rstrip('/')}/{layout.derived_path(derived_id)}"
         derived = xarray.open_zarr(url, mask_and_scale=False, decode_timedelta=False)
         for name in group.variables:
-            found[derived_name(derived_id, name)] = derived[name].variable
+            found[layout.variable_word(f"{layout.derived_path(derived_id)}/{name}")] = derived[name].variable
     found.attrs |= {"title": entry.name, "kind": entry.kind.value, "revision": entry.revision}
     return found
-
-
-def derived_name(derived_id: str, name: str) -> str:
-    """What a derived variable is called beside those of the dataset: a word, so that it can be an attribute."""
-    return re.sub(r"\W", "_", f"{derived_id}_{name}")

@@ -31,8 +31,6 @@ def stopped_in_a_sentence(how_to_go_on: Callable[[], str] | None = None) -> Iter
 
 def print_entry(entry: Entry) -> None:
     """Says what a dataset is that was made, and what is odd about it."""
-    main = entry.variables[entry.main_variable]
-    sizes = ", ".join(f"{dim} {size}" for dim, size in zip(main.dims, main.shape, strict=True))
-    print(f"{entry.name}: {entry.kind} ({sizes}) in {entry.url}")
+    print(f"{entry.name}: {entry.kind} ({entry.dimensions()}) in {entry.url}")
     for warning in entry.warnings:
         print(f"warning: {warning}")

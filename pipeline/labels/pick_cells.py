@@ -68,7 +68,7 @@ def _by_date(rows: pd.DataFrame, grid: DatasetGrid, path: str) -> tuple[Cells, S
         )
     keys = _shared_keys(rows, grid, dims[0])
     if not keys:
-        told = f" along {dims[0]}, with which the columns {', '.join(map(str, rows.columns))} could be compared"
+        told = f" along {dims[0]}, with which the columns {pick_columns.listed(rows)} could be compared"
         raise InputError(f"{path}: {grid.entry.name!r} has no coordinate such as station or name{told}.")
     dates, begins = pick_columns.microseconds(rows), np.asarray(grid.values(start), np.float64)
     picks = _key_columns(rows, keys).assign(_date=dates, _row=np.arange(len(rows)))
@@ -87,7 +87,7 @@ def _cells(rows: pd.DataFrame, dims: tuple[str, ...], grid: DatasetGrid) -> Cell
     if len(dims) == 1:
         return _by_coordinates(rows, grid, dims[0])
     missing = [dim for dim in dims if dim not in rows]
-    raise InputError(f"picks need columns {', '.join(missing)}: there are {_listed(rows)}.")
+    raise InputError(f"picks need columns {', '.join(missing)}: there are {pick_columns.listed(rows)}.")
 
 
 def _by_coordinates(rows: pd.DataFrame, grid: DatasetGrid, dim: str) -> Cells:
@@ -97,7 +97,7 @@ def _by_coordinates(rows: pd.DataFrame, grid: DatasetGrid, dim: str) -> Cells:
         usual = "shot and channel" if dim == "trace" else "name"
         raise InputError(
             f"picks need a column {dim}, or columns named like coordinates of {grid.entry.name!r}, such as {usual}: "
-            f"there are {_listed(rows)}."
+            f"there are {pick_columns.listed(rows)}."
         )
     stored = _stored_keys(keys, grid, dim).drop_duplicates(list(keys))
     found = _key_columns(rows, keys).merge(stored, how="left", on=list(keys))["_position"]
@@ -145,7 +145,3 @@ def _samples(rows: pd.DataFrame, grid: DatasetGrid) -> Samples:
 def _samples_after(microseconds: NDArray[np.int64], grid: DatasetGrid) -> Samples:
     """Samples so long after what they are counted from, a record or an example, began."""
     return np.asarray((microseconds / 1000 - grid.sample_labels[0]) / (grid.interval or 1.0), np.float64)
-
-
-def _listed(rows: pd.DataFrame) -> str:
-    return ", ".join(name for name in map(str, rows.columns) if not name.startswith("_"))

@@ -17,9 +17,13 @@ def column(rows: pd.DataFrame, name: str) -> "pd.Series[object]":
         InputError: If there is none of that name.
     """
     if name not in rows:
-        known = [each for each in map(str, rows.columns) if not each.startswith("_")]
-        raise InputError(f"picks need a column {name}: there are {', '.join(known)}.")
+        raise InputError(f"picks need a column {name}: there are {listed(rows)}.")
     return rows[name]
+
+
+def listed(rows: pd.DataFrame) -> str:
+    """The columns that a file has, for a message; those that were added here begin with an underscore."""
+    return ", ".join(name for name in map(str, rows.columns) if not name.startswith("_"))
 
 
 def numbers(rows: pd.DataFrame, name: str) -> NDArray[np.float64]:

@@ -46,7 +46,7 @@ def replace(count: int) -> None:
 
 
 def list_all(count: int) -> None:
-    _, broken = catalog.read_all()  # judged: a torn one is told
+    broken = catalog.read_all().broken  # judged: a torn one is told
     for sentence in broken.values():
         note("torn", *sentence.split())
     note("listed", str(count))

@@ -1,14 +1,13 @@
 """Entries by name: atomic, compared and swapped, and clear about what there is not."""
 
 import multiprocessing
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from data_catalog import Catalog, ConformanceError, Entry, InputError, command_line
-from data_catalog.__main__ import app
+from data_catalog import Catalog, ConformanceError, Entry, InputError
+from tests.data_catalog.called import called
 
 
 def test_published_entries_are_read_back(make_entry: Callable[..., Entry], catalog_place: str) -> None:
@@ -71,30 +70,23 @@ def test_a_name_that_is_no_name(name: str, catalog_place: str) -> None:
         Catalog().read(name)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["data_catalog", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        command_line.run(app, name="python -m data_catalog")
-    return int(stopped.value.code or 0)
-
-
 def test_commands(
     make_entry: Callable[..., Entry],
     catalog_place: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run(monkeypatch, "list") == 0
+    assert called(monkeypatch, "list") == 0
     assert "no datasets" in capsys.readouterr().out
     Catalog().publish(make_entry())
-    assert run(monkeypatch, "list") == 0
+    assert called(monkeypatch, "list") == 0
     listed = capsys.readouterr().out
     assert all(word in listed for word in ("survey", "stack3d", "inline 10", "amplitude", "train test"))
-    assert run(monkeypatch, "show", "survey") == 0
+    assert called(monkeypatch, "show", "survey") == 0
     assert "10 x 8 x 20" in capsys.readouterr().out
-    assert run(monkeypatch, "show", "survey", "--json") == 0
+    assert called(monkeypatch, "show", "survey", "--json") == 0
     assert Entry.model_validate_json(capsys.readouterr().out) == make_entry()
-    assert run(monkeypatch, "check", "survey") == 0
+    assert called(monkeypatch, "check", "survey") == 0
 
 
 def test_commands_refuse_with_status_2(
@@ -104,13 +96,13 @@ def test_commands_refuse_with_status_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Catalog().publish(make_entry())
-    assert run(monkeypatch, "show", "survye") == 2
+    assert called(monkeypatch, "show", "survye") == 2
     assert "did you mean survey?" in capsys.readouterr().err
     (Path(make_entry().url) / "salt" / "zarr.json").unlink()
-    assert run(monkeypatch, "check", "survey") == 2
+    assert called(monkeypatch, "check", "survey") == 2
     assert "store/salt: expected a Zarr v3 array" in capsys.readouterr().err
     (catalog_folder / "torn.json").write_text('{"name": "torn"')
-    assert run(monkeypatch, "list") == 2
+    assert called(monkeypatch, "list") == 2
     captured = capsys.readouterr()
     assert "survey" in captured.out
     assert "torn.json does not keep to" in captured.err

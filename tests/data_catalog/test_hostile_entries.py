@@ -2,29 +2,21 @@
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data_catalog import Catalog, ConformanceError, Entry, InputError, command_line
-from data_catalog.__main__ import app
+from data_catalog import Catalog, ConformanceError, Entry, InputError
 from data_catalog.conformance import check_splits
 from data_catalog.folder import MOST_ENTRY_NBYTES
 from data_catalog.views.shards import check_shards
+from tests.data_catalog.called import called
 
 UP = "../../etc/passwd"
 HTML = "<script>alert(1)</script>"
 LARGEST = 2**63 - 1
-
-
-def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["data_catalog", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        command_line.run(app, name="python -m data_catalog")
-    return int(stopped.value.code or 0)
 
 
 def in_derived(values: dict[str, Any], derived_id: str, name: str) -> dict[str, Any]:
@@ -99,7 +91,7 @@ def test_what_is_no_file_is_not_waited_for(catalog_folder: Path) -> None:
     os.mkfifo(catalog_folder / "pipe.json")
     (catalog_folder / "device.json").symlink_to("/dev/zero")
     (catalog_folder / "folder.json").mkdir()
-    entries, broken = Catalog().read_all()
+    entries, _, broken = Catalog().read_all()
     assert entries == []
     assert {name: sentence.rpartition("/")[2] for name, sentence in broken.items()} == {
         "pipe": "pipe.json is no file.",

@@ -129,7 +129,7 @@ def test_an_object_that_is_damaged_is_told_and_hides_no_other(make_entry: Callab
     fsspec.filesystem("memory").pipe_file("/catalog/torn/000001.json", b"{")
     fsspec.filesystem("memory").pipe_file("/catalog/.hidden/000001.json", b"{}")
     assert catalog.names() == ["survey", "torn"]
-    entries, broken = catalog.read_all()
+    entries, _, broken = catalog.read_all()
     assert [entry.name for entry in entries] == ["survey"]
     assert list(broken) == ["torn"]
     with pytest.raises(ConformanceError, match="memory://catalog/torn/ does not keep to"):

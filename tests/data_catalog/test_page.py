@@ -23,6 +23,7 @@ from data_catalog import Catalog, Entry, InputError, Kind, Role
 from data_catalog.unfinished import begin_unfinished, write_unfinished
 from data_catalog.views.page import write_page
 from data_catalog.views.page.trainer_recipe import trainer_recipe
+from tests.data_catalog.called import called
 from tests.data_catalog.huge_store import write_huge_dataset
 from tests.data_catalog.written_store import Made, a_source, classes, dipping, folder_of, write_dataset
 
@@ -224,7 +225,7 @@ def test_a_dataset_without_store_is_told_of(
     Path(catalog.place, "unfinished").mkdir()
     write_unfinished(Path(catalog.place, "unfinished/half.json"), begin_unfinished("half", "/data/half.zarr"))
     Path(catalog.place, "unfinished/odd.json").write_text("nothing")
-    status = run_page(monkeypatch, "--out", tmp_path / "site", "--catalog", catalog.place)
+    status = called(monkeypatch, "page", "--out", tmp_path / "site", "--catalog", catalog.place)
     said = capsys.readouterr().err
     assert status == 0
     assert [line.split(":")[1].strip() for line in said.splitlines()] == ["gone", "smaller", "odd", "torn"]
@@ -267,26 +268,16 @@ def test_figures_are_the_manifest_s(catalog: Catalog, tmp_path: Path) -> None:
     assert "5 samples are left out" in words
 
 
-def run_page(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    from data_catalog import command_line
-    from data_catalog.__main__ import app
-
-    monkeypatch.setattr(sys, "argv", ["data_catalog", "page", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_:
-        command_line.run(app, name="python -m data_catalog")
-    return int(exit_.value.code or 0)
-
-
 def test_a_folder_of_others_is_left_alone(
     catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "site/thesis.tex").write_text("mine")
-    assert run_page(monkeypatch, "--out", tmp_path / "site", "--catalog", catalog.place) == 2
+    assert called(monkeypatch, "page", "--out", tmp_path / "site", "--catalog", catalog.place) == 2
     assert "is not empty, and was not made by" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "site").iterdir()] == ["thesis.tex"]
-    assert run_page(monkeypatch, "--out", tmp_path / "site/thesis.tex", "--catalog", catalog.place) == 2
-    assert run_page(monkeypatch, "--out", tmp_path / "new", "--catalog", tmp_path / "nowhere") == 2
+    assert called(monkeypatch, "page", "--out", tmp_path / "site/thesis.tex", "--catalog", catalog.place) == 2
+    assert called(monkeypatch, "page", "--out", tmp_path / "new", "--catalog", tmp_path / "nowhere") == 2
     assert "there is no catalog" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 

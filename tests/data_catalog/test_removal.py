@@ -21,13 +21,12 @@ from data_catalog import (
     InputError,
     Role,
     WorkError,
-    command_line,
     hold_lease,
     layout,
     lease_file,
     removal,
 )
-from data_catalog.__main__ import app
+from tests.data_catalog.called import called
 
 ZARR_GROUP = json.dumps({"zarr_format": 3, "node_type": "group"})
 KILLER = Path(__file__).parents[1] / "kills" / "removal_and_lease.py"
@@ -196,17 +195,10 @@ def test_killed_at_any_moment_it_is_finished_by_the_next_call(tmp_path: Path, wh
     assert "kills" in done.stdout
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["data_catalog", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        command_line.run(app, name="python -m data_catalog")
-    return int(stopped.value.code or 0)
-
-
 def test_the_command_tells_what_goes(
     published: Entry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, "remove", "survey") == 2
+    assert called(monkeypatch, "remove", "survey") == 2
     captured = capsys.readouterr()
     assert "stdin is no terminal" in captured.err
     assert "--yes" in captured.err
@@ -215,9 +207,9 @@ def test_the_command_tells_what_goes(
         in (captured.out)
     )
     assert Catalog().names() == ["survey"]
-    assert run(monkeypatch, "remove", "survey", "--yes") == 0
+    assert called(monkeypatch, "remove", "survey", "--yes") == 0
     assert capsys.readouterr().out.endswith("removed survey\n")
-    assert run(monkeypatch, "remove", "survey", "--yes") == 2
+    assert called(monkeypatch, "remove", "survey", "--yes") == 2
     assert "no dataset named 'survey'" in capsys.readouterr().err
 
 
@@ -225,7 +217,7 @@ def test_the_command_removes_what_has_no_store(
     tmp_path: Path, catalog_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Catalog().begin("x", str(tmp_path / "x.zarr"))
-    assert run(monkeypatch, "remove", "x", "--yes") == 0
+    assert called(monkeypatch, "remove", "x", "--yes") == 0
     said = capsys.readouterr().out
     assert f"x: unfinished; no store, nothing is at {tmp_path}/x.zarr\n" in said
     assert "its store was gone before" in said
@@ -255,18 +247,18 @@ def test_unfinished_datasets_are_listed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Catalog().begin("halfway", str(tmp_path / "x.zarr"))
-    assert run(monkeypatch, "list") == 0
+    assert called(monkeypatch, "list") == 0
     listed = capsys.readouterr().out
     assert "no datasets" not in listed
     assert all(word in listed for word in ("halfway", "unfinished", "UTC", f"{tmp_path}/x.zarr", "status NAME"))
     Catalog().publish(make_entry())
-    assert run(monkeypatch, "list") == 0
+    assert called(monkeypatch, "list") == 0
     listed = capsys.readouterr().out
     assert listed.index("survey") < listed.index("halfway")
-    assert run(monkeypatch, "show", "halfway") == 2
+    assert called(monkeypatch, "show", "halfway") == 2
     assert "dataset 'halfway' is unfinished since" in capsys.readouterr().err
     (catalog_folder / "unfinished/torn.json").write_text("{")
-    assert run(monkeypatch, "list") == 2
+    assert called(monkeypatch, "list") == 2
     captured = capsys.readouterr()
     assert "halfway" in captured.out
     assert "torn.json is not the record" in captured.err
@@ -282,7 +274,7 @@ def test_a_derived_group_is_removed_and_nothing_else(published_anywhere: Entry) 
     salt = fsspec.get_mapper(published_anywhere.url)["salt/zarr.json"].decode()
     put_file(published_anywhere.url, "derived/unet/zarr.json", ZARR_GROUP)
     put_file(published_anywhere.url, "derived/unet/said/zarr.json", salt.replace("class_label", "prediction"))
-    put_file(published_anywhere.url, "derived/half/work/plan.json", "{}")
+    put_file(published_anywhere.url, f"derived/half/{layout.PLAN}", "{}")
     put_file(published_anywhere.url, "derived/half/said/c/0")
     Catalog().publish(published_anywhere.model_copy(update={"revision": 2, "derived": {"unet": said}}))
     for derived_id in ("unet", "half"):

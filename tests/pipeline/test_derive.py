@@ -126,7 +126,7 @@ def test_a_group_holds_what_its_maker_computes(derive_it: Derive, dataset: Entry
     entry = derive_it()
     check(entry)
     assert entry.derived["sums"].provenance == {"of": 1}
-    assert not (Path(dataset.url) / "derived/sums/work/ledger").exists()
+    assert not Path(dataset.url, "derived/sums", layout.LEDGER).exists()
 
 
 def test_worker_processes_write_the_same(derive_it: Derive) -> None:

@@ -98,28 +98,25 @@ def test_pictures_become_classes(
     np.testing.assert_array_equal(found, expected.transpose(order))
 
 
-def test_pictures_of_another_size_are_refused(
-    write: Callable[..., str], client: Client, catalog_folder: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def two_inlines(write: Callable[..., str], client: Client, catalog_folder: Path, tmp_path: Path) -> None:
+    """The dataset ``made``, of pictures of 24 samples and 10 traces."""
     folder = write("images", range(2), [np.zeros((24, 10), np.uint8)] * 2)
     files = {"format": "images", "paths": [folder], "each": "inline"}
-    ingest(
-        load_ingest_recipe(name="made", out=str(tmp_path / "made.zarr"), files=files), client=client, catalog=Catalog()
-    )
+    recipe = load_ingest_recipe(name="made", out=str(tmp_path / "made.zarr"), files=files)
+    ingest(recipe, client=client, catalog=Catalog())
+
+
+@pytest.mark.usefixtures("two_inlines")
+def test_pictures_of_another_size_are_refused(write: Callable[..., str], client: Client) -> None:
     masks = write("masks", range(2), [COLOURS[layers(24, 11)]] * 2)
     recipe = load_label_recipe(name="made", id="facies", labels=LABELS | {"paths": [masks]})
     with pytest.raises(InputError, match="has 24 rows and 11 columns, and each inline of 'made' 24 and 10"):
         label(recipe, client=client, catalog=Catalog())
 
 
-def test_a_colour_that_is_missing_from_the_palette_is_told(
-    write: Callable[..., str], client: Client, catalog_folder: Path, tmp_path: Path
-) -> None:
-    folder = write("images", range(2), [np.zeros((24, 10), np.uint8)] * 2)
-    files = {"format": "images", "paths": [folder], "each": "inline"}
-    ingest(
-        load_ingest_recipe(name="made", out=str(tmp_path / "made.zarr"), files=files), client=client, catalog=Catalog()
-    )
+@pytest.mark.usefixtures("two_inlines")
+def test_a_colour_that_is_missing_from_the_palette_is_told(write: Callable[..., str], client: Client) -> None:
     masks = write("masks", range(2), [COLOURS[layers(24, 10)]] * 2)
     classes = {0: "water", 1: "sand", 2: "shale"}
     labels = LABELS | {"paths": [masks], "classes": classes, "palette": PALETTE[:3]}

@@ -8,7 +8,7 @@ import torch
 import zarr
 from s3fs import S3FileSystem
 
-from data_catalog import check_store, hold_lease
+from data_catalog import check_store, hold_lease, layout
 from trainer.prediction import predict
 from trainer.prediction.predict import Prediction
 from trainer.prediction.tiles import Tiling, evenly
@@ -273,7 +273,7 @@ def test_predictions_that_are_killed_go_on(call, stores, salt_run):
     stores.make_salt("large", shape=shape, splits={})
     run = ("predict", salt_run, "--dataset", "large", "--split", "whole", "--halo", "40")
     assert stores.run(*run, "--id", "undisturbed").returncode == 0
-    ledger = stores.folder / "large.zarr/derived/killed/work/ledger"
+    ledger = stores.folder / "large.zarr/derived/killed" / layout.LEDGER
     generator = random.Random(3)
     columns = 0
     for number in range(5):

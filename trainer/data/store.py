@@ -1,6 +1,5 @@
 """A catalogued dataset opened for reading: its entry judged, its Zarr arrays at hand, its manifest on demand."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -80,10 +79,10 @@ class Dataset:
         """
         matches = self._matches(name)
         if len(matches) != 1:
-            known = ", ".join(path.removeprefix(f"{layout.DERIVED_GROUP}/") for path in self._variables())
+            known = ", ".join(path.removeprefix(f"{layout.DERIVED_GROUP}/") for path in self.entry.all_variables())
             found = f"stands for {', '.join(matches)}; write ID/VARIABLE" if matches else f"is none of {known}"
             raise InputError(f"variable {name!r} of dataset {self.entry.name!r} {found}.")
-        return StoredVariable(name, matches[0], self._variables()[matches[0]], self._open(matches[0]))
+        return StoredVariable(name, matches[0], self.entry.all_variables()[matches[0]], self._open(matches[0]))
 
     def holds(self, name: str) -> bool:
         """Whether `variable` would find one."""
@@ -165,20 +164,11 @@ class Dataset:
         return f"{self.entry.url.rstrip('/')}/{stored.path}"
 
     def _matches(self, name: str) -> list[str]:
-        variables = self._variables()
+        variables = self.entry.all_variables()
         if name in variables:
             return [name]
         found = [path for path in variables if path.endswith(f"/{name}")]
-        words = {path: re.sub(r"\W", "_", path.removeprefix(f"{layout.DERIVED_GROUP}/")) for path in variables}
-        return found or [path for path, word in words.items() if word == name]  # as `data_catalog.open` calls it
-
-    def _variables(self) -> dict[str, Variable]:
-        derived = {
-            f"{layout.derived_path(derived_id)}/{name}": variable
-            for derived_id, group in self.entry.derived.items()
-            for name, variable in group.variables.items()
-        }
-        return self.entry.variables | derived
+        return found or [path for path in variables if layout.variable_word(path) == name]
 
     def _open(self, path: str) -> ZarrArray:
         array = self._group[path]

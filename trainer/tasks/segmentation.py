@@ -153,8 +153,9 @@ class Segmentation:
 
     def prediction_input(self, window: Window) -> npt.NDArray[np.float32]:
         """The amplitudes, one channel, and one for each dimension that positions are told along."""
-        positions = [self._positions(window, axis) for axis in self._position_axes]
-        return np.stack([window.amplitude, *positions]).astype(np.float32, copy=False)
+        if not self._position_axes:
+            return window.amplitude[None]
+        return np.stack([window.amplitude, *(self._positions(window, axis) for axis in self._position_axes)])
 
     def predictions(self, output: npt.NDArray[np.float32], *, window: Window) -> dict[str, npt.NDArray[np.generic]]:
         """The likeliest class; of two classes also the probability of the second."""
@@ -167,13 +168,13 @@ class Segmentation:
             found[f"{self._label_name}_probability"] = np.where(window.live, 1 / (1 + odds), np.nan).astype(np.float32)
         return found
 
-    def _positions(self, window: Window, axis: _Axis) -> npt.NDArray[np.floating]:
+    def _positions(self, window: Window, axis: _Axis) -> npt.NDArray[np.float32]:
         """Where samples lie along an axis, on the network's axes."""
         start, stop = window.box[axis.of_variable]
         along = np.arange(start, stop) * (2 / max(axis.size - 1, 1)) - 1
         shape = [1] * window.amplitude.ndim
         shape[axis.of_network] = -1
-        return np.broadcast_to(along.reshape(shape), window.amplitude.shape)
+        return np.broadcast_to(along.astype(np.float32).reshape(shape), window.amplitude.shape)
 
     def _of_no_class(self, window: Window) -> str:
         assert window.label is not None

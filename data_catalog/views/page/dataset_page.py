@@ -48,7 +48,7 @@ def about(entry: Entry) -> dict[str, Any]:
     """What the entry says."""
     return {
         "entry": entry,
-        "dimensions": dimensions(entry),
+        "dimensions": entry.dimensions(),
         "nbytes": samples_nbytes(entry),
         "created": when(entry.created),
         "sources": entry.sources[:MOST_SOURCES],
@@ -65,12 +65,6 @@ def worked_out(entry: Entry) -> dict[str, Any]:
             (swatch, "; ".join(box_text(box) for box in entry.splits[swatch.text])) for swatch in split_legend(entry)
         ],
     }
-
-
-def dimensions(entry: Entry) -> str:
-    """Those of the main variable, with their sizes."""
-    main = entry.variables[entry.main_variable]
-    return ", ".join(f"{dim} {size}" for dim, size in zip(main.dims, main.shape, strict=True))
 
 
 def shown(entry: Entry, folder: SiteFolder) -> dict[str, Any]:

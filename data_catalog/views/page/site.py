@@ -12,7 +12,6 @@ from pathlib import Path
 from data_catalog.catalog import Catalog
 from data_catalog.errors import InputError, WorkError
 from data_catalog.schema import Entry
-from data_catalog.unfinished import Unfinished
 from data_catalog.views.page.rendering import render
 from data_catalog.views.page.site_folder import SiteFolder
 from data_catalog.views.page.site_mark import MARK, locked_mark, mark_of
@@ -46,30 +45,14 @@ def write_site(catalog: Catalog, path: Path) -> Mapping[str, str]:
 
 def _write(catalog: Catalog, folder: SiteFolder, earlier: Set[str]) -> Mapping[str, str]:
     folder.clear()
-    entries, unreadable = catalog.read_all()
+    entries, unfinished, unreadable = catalog.read_all()
     pages = list(_write_pages(entries, folder.path))
     folder.written.update(*(page.written for page in pages))
-    unfinished, torn = _unfinished(catalog)
-    unreadable |= torn
     cards = [page.card for page in pages]
     folder.write(INDEX, render("index.html.j2", cards=cards, unfinished=unfinished, unreadable=unreadable))
     folder.sweep(earlier)
     folder.write(MARK, mark_of(folder.written))  # last of all: the new file is not locked
     return {page.card.name: page.wrong for page in pages if page.wrong} | unreadable
-
-
-def _unfinished(catalog: Catalog) -> tuple[list[Unfinished], dict[str, str]]:
-    """Datasets without an entry, and what is wrong with records that cannot be read."""
-    found, unreadable = [], {}
-    for name in catalog.unfinished_names():
-        try:
-            record = catalog.unfinished(name)
-        except InputError as error:
-            unreadable[name] = str(error)
-            continue
-        if record is not None:  # None where it was finished at this moment
-            found.append(record)
-    return found, unreadable
 
 
 def _write_pages(entries: Sequence[Entry], path: Path) -> Iterator[WrittenPage]:

@@ -9,7 +9,7 @@ from data_catalog.errors import InputError
 from data_catalog.facts import when
 from data_catalog.schema import Entry, Role
 from data_catalog.search import samples_nbytes
-from data_catalog.views.page.dataset_page import about, dimensions, shown, worked_out
+from data_catalog.views.page.dataset_page import about, shown, worked_out
 from data_catalog.views.page.rendering import render
 from data_catalog.views.page.site_folder import DATASETS, SiteFolder
 
@@ -92,11 +92,11 @@ def _card(entry: Entry, thumbnail: str | None, *, is_shown: bool) -> Card:
     labels = [each for each in variables.values() if each.role in {Role.CLASS_LABEL, Role.PREDICTION}]
     classes = tuple(dict.fromkeys(word for each in labels for word in each.flag_meanings or ()))
     payload = [path for path, each in variables.items() if each.role is not Role.COORDINATE]
-    words = [entry.name, entry.kind.value, *variables, *classes, *entry.splits, dimensions(entry)]
+    words = [entry.name, entry.kind.value, *variables, *classes, *entry.splits, entry.dimensions()]
     return Card(
         name=entry.name,
         kind=entry.kind.value,
-        dimensions=dimensions(entry),
+        dimensions=entry.dimensions(),
         variables=tuple(path.removeprefix(f"{layout.DERIVED_GROUP}/") for path in payload),
         classes=classes,
         splits=tuple(entry.splits),
